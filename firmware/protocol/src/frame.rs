@@ -1,0 +1,1 @@
+//! Channels, framing and checksum on the serial line.

@@ -1,0 +1,20 @@
+//! What the truck board and the tool say to each other, and how it is put on the line.
+//!
+//! - [`message`]: the requests and answers, and the vocabulary they share (calibration, settings, raw sensors).
+//! - [`frame`]: channels, framing (COBS) and checksum (CRC-32) on the serial line.
+//!
+//! # Invariants
+//! - A decoder never panics and never allocates more than [`frame::MAX_FRAME_LEN`], whatever bytes arrive.
+//! - Enum variants are only appended, never reordered: postcard writes the index of a variant.
+//! - A private key crosses this line only towards the board, and only when the host was asked to make it.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod frame;
+pub mod message;
+
+pub use message::*;

@@ -1,0 +1,1 @@
+//! The vocabulary. Pure: no I/O, clock, async or screen.

@@ -1,0 +1,1 @@
+//! An imitated truck board behind a pseudo-terminal.

@@ -1,0 +1,1 @@
+//! An AWS IoT look-alike on loopback.
