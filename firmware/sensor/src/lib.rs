@@ -1,7 +1,24 @@
 //! What the truck board does, without its hardware.
+//!
+//! The real board and the imitated one run this same code; they differ only in what stands behind
+//! [`hardware::Peripherals`] and [`hardware::Store`].
+//!
+//! - [`hardware`]: what the logic needs from the board, as traits.
+//! - [`board`]: the whole board: sampling, readings, answers to the tool.
+//! - [`identity`]: key, certificate signing request and installed certificate.
+//! - [`payload`]: the reading as one JSON string.
+//!
+//! # Invariants
+//! - Nothing here waits: a conversion is started, and its result is fetched in a later poll.
+//! - A reading is made once; the same bytes go over USB and MQTT.
+//! - A private key has no `Debug`, no `Display` and no way into JSON.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
+
+pub mod board;
+pub mod hardware;
+pub mod identity;
