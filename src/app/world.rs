@@ -9,9 +9,14 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    commission::HostKeys,
     domain::{Problem, image::Image, site::Site},
-    ports::{board::Boards, broker::Broker, cloud::Cloud, ledger::Ledger},
+    ports::{
+        board::Boards,
+        broker::Broker,
+        cloud::Cloud,
+        keys::{HostKeys, Sealer},
+        ledger::Ledger,
+    },
 };
 
 /// Makes the ports of a site, and reads the operator's files.
@@ -19,10 +24,8 @@ use crate::{
 pub trait World: Send + Sync {
     /// Serial ports and boards.
     fn boards(&self) -> Arc<dyn Boards>;
-    /// The cloud of a site.
-    async fn cloud(&self, site: &Site) -> Result<Arc<dyn Cloud>, Problem>;
-    /// The message broker of a site.
-    async fn broker(&self, site: &Site) -> Result<Arc<dyn Broker>, Problem>;
+    /// The cloud of a site, and its message broker as the tool sees it.
+    async fn cloud(&self, site: &Site) -> Result<CloudSide, Problem>;
     /// The record; the user's own without a file.
     fn ledger(&self, file: Option<&Path>) -> Result<OpenLedger, Problem>;
     /// Keys made on this computer.
@@ -41,11 +44,22 @@ pub trait World: Send + Sync {
     async fn look_around(&self, site: &Site) -> Vec<Finding>;
 }
 
+/// The cloud of a site.
+#[derive(Clone)]
+pub struct CloudSide {
+    /// Registry and shadows.
+    pub cloud: Arc<dyn Cloud>,
+    /// The message broker, as the tool sees it.
+    pub broker: Arc<dyn Broker>,
+}
+
 /// An open record with its place.
 #[derive(Clone)]
 pub struct OpenLedger {
     /// The record.
     pub ledger: Arc<dyn Ledger>,
+    /// What signs it.
+    pub sealer: Arc<dyn Sealer>,
     /// Where it is.
     pub file: PathBuf,
 }
