@@ -30,5 +30,7 @@ pub mod ds18b20;
 pub mod hardware;
 pub mod identity;
 pub mod payload;
+mod pem;
+mod request;
 pub mod stability;
 pub mod supply;
