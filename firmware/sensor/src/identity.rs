@@ -3,7 +3,7 @@
 //! Everything is kept in one item of the store, so that each change happens whole or not at all. A new key waits beside
 //! the installed identity until its certificate comes; a failed installation leaves the board as it was.
 
-use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 use coldbench_protocol::{Identity, Install, Network, Refusal, Subject};
 use p256::{
@@ -19,12 +19,10 @@ use x509_cert::{
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
-    hardware::{Item, Store, StoreError},
-    pem, request,
+    hardware::{Item, Store},
+    kept, pem, request,
 };
 
-/// Form in which the credentials are kept; another one is read as "nothing kept".
-const KEPT_VERSION: u8 = 1;
 /// A random number is a key unless it is 0 or beyond the order of the curve: one in 2³². More tries mean no randomness.
 const KEY_TRIES: usize = 4;
 
@@ -98,13 +96,7 @@ impl KeyBytes {
 impl Credentials {
     /// What the store holds; empty when there is nothing, or nothing that this firmware can read.
     pub fn load(store: &mut impl Store) -> Self {
-        let Some(kept) = store.load(Item::Credentials).map(Zeroizing::new) else {
-            return Credentials::default();
-        };
-        match kept.split_first() {
-            Some((&KEPT_VERSION, bytes)) => postcard::from_bytes(bytes).unwrap_or_default(),
-            _ => Credentials::default(),
-        }
+        kept::load(Item::Credentials, store).unwrap_or_default()
     }
 
     /// Makes a key and the request (PEM) for its certificate. An installed identity stays until the new one comes; an
@@ -162,7 +154,7 @@ impl Credentials {
     /// # Errors
     /// The store did not erase; they may still be there.
     pub fn erase(&mut self, store: &mut impl Store) -> Result<(), Refusal> {
-        store.erase(Item::Credentials).map_err(storage)?;
+        store.erase(Item::Credentials).map_err(kept::refusal)?;
         *self = Credentials::default();
         Ok(())
     }
@@ -205,30 +197,12 @@ impl Credentials {
         self.pending_key.clone().or_else(|| self.installed.as_ref().map(|one| one.key.clone()))
     }
 
-    /// Keeps the new credentials, reads them back, and only then goes by them.
+    /// Keeps the new credentials, and only then goes by them.
     fn replace(&mut self, new: Credentials, store: &mut impl Store) -> Result<(), Refusal> {
-        let kept = new.to_kept()?;
-        store.save(Item::Credentials, &kept).map_err(storage)?;
-        let read_back = store.load(Item::Credentials).map(Zeroizing::new);
-        if read_back.as_deref() != Some(&*kept) {
-            return Err(Refusal::Storage("what was read back is not what was written".into()));
-        }
+        kept::save(Item::Credentials, &new, store)?;
         *self = new;
         Ok(())
     }
-
-    fn to_kept(&self) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-        // Filled in place: a vector that grows would leave copies of the key behind.
-        let mut kept = Zeroizing::new(vec![0; Item::MAX_LEN]);
-        kept[0] = KEPT_VERSION;
-        let len = postcard::to_slice(self, &mut kept[1..]).map_err(|_| storage(StoreError::Full))?.len();
-        kept.truncate(1 + len);
-        Ok(kept)
-    }
-}
-
-fn storage(error: StoreError) -> Refusal {
-    Refusal::Storage(format!("{error}"))
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, string::ToString};
+use std::{collections::BTreeMap, string::ToString, vec};
 
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use x509_cert::{
@@ -13,6 +13,7 @@ use x509_cert::{
 };
 
 use super::*;
+use crate::hardware::StoreError;
 
 /// A store in memory that can be told to fail.
 #[derive(Default)]
@@ -245,7 +246,7 @@ fn erasing_leaves_nothing() {
 #[test]
 fn damaged_or_foreign_credentials_are_none() {
     let (_, mut store) = installed();
-    for damage in [vec![], vec![9, 1, 2], vec![KEPT_VERSION, 200, 200]] {
+    for damage in [vec![], vec![9, 1, 2], vec![1, 200, 200]] {
         store.items.insert(Item::Credentials, damage);
         assert!(Credentials::load(&mut store).connection().is_none());
     }
