@@ -39,4 +39,6 @@ pub mod schedule;
 pub mod shadow;
 pub mod stability;
 pub mod supply;
+#[cfg(test)]
+mod testing;
 pub mod thermometers;
