@@ -20,8 +20,10 @@ use tokio::time::Instant;
 
 use super::*;
 
+mod peer;
+use peer::{ALL_GRANTED, Peer, publish_bytes, split_text};
+
 const READINGS: &str = "dt/coldchain/depot1/truckSensor01/readings";
-const ONLINE_ACKS: [u8; 5] = [1; 5];
 
 struct TokioClock(Instant);
 
@@ -33,88 +35,6 @@ impl Clock for TokioClock {
     fn sleep_until(&self, deadline_millis: u64) -> impl Future<Output = ()> {
         tokio::time::sleep_until(self.0 + Duration::from_millis(deadline_millis))
     }
-}
-
-/// The broker's end of the line.
-struct Peer(DuplexStream);
-
-impl Peer {
-    async fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).await.unwrap();
-    }
-
-    /// One packet: its first byte and what follows the remaining length.
-    async fn receive(&mut self) -> (u8, Vec<u8>) {
-        let first = self.0.read_u8().await.unwrap();
-        let (mut length, mut shift) = (0, 0);
-        loop {
-            let byte = self.0.read_u8().await.unwrap();
-            length |= usize::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).await.unwrap();
-        (first, body)
-    }
-
-    /// A QoS 1 PUBLISH: packet id, topic, payload.
-    async fn receive_publish(&mut self) -> ([u8; 2], String, Vec<u8>) {
-        let (first, body) = self.receive().await;
-        assert_eq!(first, 0x32, "QoS 1, neither retained nor a duplicate");
-        let (topic, rest) = split_text(&body);
-        (rest[..2].try_into().unwrap(), topic, rest[2..].to_vec())
-    }
-
-    async fn acknowledge(&mut self, packet_id: [u8; 2]) {
-        self.send(&[0x40, 2, packet_id[0], packet_id[1]]).await;
-    }
-
-    async fn accept(&mut self) {
-        assert_eq!(self.receive().await.0, 0x10);
-        self.send(&[0x20, 2, 0, 0]).await;
-    }
-
-    async fn grant(&mut self, codes: [u8; 5]) -> Vec<u8> {
-        let (first, body) = self.receive().await;
-        assert_eq!(first, 0x82);
-        let mut suback = vec![0x90, 7, body[0], body[1]];
-        suback.extend(codes);
-        self.send(&suback).await;
-        body
-    }
-
-    /// Everything up to the acknowledged question for the shadow.
-    async fn bring_online(&mut self) {
-        self.accept().await;
-        self.grant(ONLINE_ACKS).await;
-        let (packet_id, topic, payload) = self.receive_publish().await;
-        assert_eq!((topic.as_str(), payload.len()), ("$aws/things/truckSensor01/shadow/get", 0));
-        self.acknowledge(packet_id).await;
-    }
-
-    /// Takes one message, acknowledges it and returns its payload.
-    async fn take_message(&mut self) -> (String, String) {
-        let (packet_id, topic, payload) = self.receive_publish().await;
-        self.acknowledge(packet_id).await;
-        (topic, String::from_utf8(payload).unwrap())
-    }
-}
-
-fn split_text(bytes: &[u8]) -> (String, &[u8]) {
-    let length = usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
-    (String::from_utf8(bytes[2..2 + length].to_vec()).unwrap(), &bytes[2 + length..])
-}
-
-fn publish_bytes(first: u8, topic: &str, packet_id: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first, (2 + topic.len() + packet_id.len() + payload.len()).try_into().unwrap()];
-    bytes.extend(u16::try_from(topic.len()).unwrap().to_be_bytes());
-    bytes.extend(topic.as_bytes());
-    bytes.extend(packet_id);
-    bytes.extend(payload);
-    bytes
 }
 
 fn config() -> SessionConfig {
@@ -181,7 +101,7 @@ async fn connects_subscribes_asks_sends_and_says_goodbye() {
         assert_eq!(will_payload, b"\0\x05false");
         peer.send(&[0x20, 2, 0, 0]).await;
 
-        let subscribe = peer.grant(ONLINE_ACKS).await;
+        let subscribe = peer.grant(ALL_GRANTED).await;
         let (mut rest, mut filters) = (&subscribe[2..], Vec::new());
         while !rest.is_empty() {
             let (filter, qos_and_rest) = split_text(rest);
@@ -290,7 +210,7 @@ async fn packets_in_pieces_and_several_at_once_are_understood() {
             peer.send(&[byte]).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        peer.grant(ONLINE_ACKS).await;
+        peer.grant(ALL_GRANTED).await;
         let (packet_id, ..) = peer.receive_publish().await;
         let accepted = "$aws/things/truckSensor01/shadow/get/accepted";
         let mut bytes = publish_bytes(0x30, accepted, &[], b"1");
