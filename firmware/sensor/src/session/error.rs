@@ -54,8 +54,8 @@ pub enum SessionError {
     Malformed,
     /// The broker sent a packet of more than [`MAX_PACKET_BYTES`](super::MAX_PACKET_BYTES).
     TooLarge,
-    /// The line itself failed.
-    Io(ErrorKind),
+    /// The line itself failed. A TLS line that the broker cuts without a TLS farewell fails too.
+    Io(ErrorKind, Phase),
 }
 
 impl SessionError {
@@ -69,7 +69,7 @@ impl SessionError {
             Self::Closed(_) => "session.closed",
             Self::Malformed => "session.malformed",
             Self::TooLarge => "session.too-large",
-            Self::Io(_) => "session.io",
+            Self::Io(..) => "session.io",
         }
     }
 
@@ -79,14 +79,19 @@ impl SessionError {
             Self::Config(_) => "Install the board's identity and network again.",
             Self::Refused(Refusal::Unavailable) => "Wait; the board tries again by itself.",
             Self::Refused(Refusal::ProtocolVersion) => "Check the endpoint: it must speak MQTT 3.1.1.",
-            Self::Refused(_) | Self::Closed(Phase::Connecting) => {
+            Self::Refused(_) | Self::Closed(Phase::Connecting) | Self::Io(_, Phase::Connecting) => {
                 "Check that the certificate is active and that its policy allows this thing to connect."
             }
-            Self::Denied(_) | Self::Closed(Phase::Subscribing) => {
+            Self::Denied(_) | Self::Closed(Phase::Subscribing) | Self::Io(_, Phase::Subscribing) => {
                 "Check that the policy allows the thing to subscribe to its own shadow."
             }
-            Self::Closed(Phase::Publishing) => "Check that the policy allows the thing to publish to its own topics.",
-            Self::Timeout(_) | Self::Closed(_) | Self::Io(_) => {
+            Self::Closed(Phase::Publishing) | Self::Io(_, Phase::Publishing) => {
+                "Check that the policy allows the thing to publish to its own topics."
+            }
+            Self::Closed(Phase::Listening) => {
+                "Check that no other client uses the thing's name; the board tries again by itself."
+            }
+            Self::Timeout(_) | Self::Closed(_) | Self::Io(..) => {
                 "Check the board's network; the board tries again by itself."
             }
             Self::Malformed | Self::TooLarge => "Check that the endpoint and port are those of the MQTT broker.",
@@ -129,7 +134,7 @@ impl fmt::Display for SessionError {
             Self::Closed(phase) => write!(f, "The broker closed the connection {phase}."),
             Self::Malformed => f.write_str("The broker sent something that is not MQTT 3.1.1."),
             Self::TooLarge => write!(f, "The broker sent a packet of more than {} bytes.", super::MAX_PACKET_BYTES),
-            Self::Io(kind) => write!(f, "The network connection failed: {kind}."),
+            Self::Io(kind, phase) => write!(f, "The network connection failed {phase}: {kind}."),
         }
     }
 }

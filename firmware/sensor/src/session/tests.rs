@@ -13,6 +13,7 @@ use core::time::Duration;
 use std::sync::Mutex;
 
 use embedded_io_adapters::tokio_1::FromTokio;
+use embedded_io_async::ErrorKind;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Notify;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 use super::*;
 
 mod peer;
-use peer::{ALL_GRANTED, Peer, publish_bytes, split_text};
+use peer::{ALL_GRANTED, Failing, Peer, publish_bytes, split_text};
 
 const READINGS: &str = "dt/coldchain/depot1/truckSensor01/readings";
 
@@ -308,6 +309,19 @@ async fn a_closed_line_tells_what_was_under_way() {
     assert_eq!(error, SessionError::Closed(Phase::Publishing));
     assert_eq!(error.code(), "session.closed");
     assert_eq!(outbox.borrow().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_fails_is_told_from_one_that_is_closed() {
+    for (kind, end) in [
+        (ErrorKind::TimedOut, SessionError::Io(ErrorKind::TimedOut, Phase::Connecting)),
+        (ErrorKind::ConnectionReset, SessionError::Closed(Phase::Connecting)),
+    ] {
+        let (config, clock, outbox) = (config(), TokioClock(Instant::now()), outbox(&[]));
+        let session = Session { config: &config, clock: &clock, outbox: &outbox };
+        let outcome = session.run(&mut Failing(kind), pending(), |_| ()).await;
+        assert_eq!(outcome.end, Err(end));
+    }
 }
 
 #[tokio::test(start_paused = true)]

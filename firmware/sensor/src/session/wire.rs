@@ -219,6 +219,6 @@ fn line_error(kind: ErrorKind, phase: Phase) -> SessionError {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
             SessionError::Closed(phase)
         }
-        kind => SessionError::Io(kind),
+        kind => SessionError::Io(kind, phase),
     }
 }

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// A SUBACK that grants all five subscriptions with QoS 1.
@@ -90,4 +91,27 @@ pub(super) fn publish_bytes(first: u8, topic: &str, packet_id: &[u8], payload: &
     bytes.extend(packet_id);
     bytes.extend(payload);
     bytes
+}
+
+/// A line that takes everything and fails when it is read.
+pub(super) struct Failing(pub(super) ErrorKind);
+
+impl ErrorType for Failing {
+    type Error = ErrorKind;
+}
+
+impl Read for Failing {
+    async fn read(&mut self, _: &mut [u8]) -> Result<usize, ErrorKind> {
+        Err(self.0)
+    }
+}
+
+impl Write for Failing {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
 }
