@@ -69,16 +69,15 @@ impl Authority {
         check_key(&pem.contents)?;
         let mut request = CertificateSigningRequestParams::from_der(&pem.contents.as_slice().into())
             .map_err(|source| format!("CSR is not valid: {source}"))?;
-        request.params = CertificateParams {
-            distinguished_name: request.params.distinguished_name,
-            serial_number: Some(SerialNumber::from_slice(serial)),
-            not_before: now - Duration::minutes(2),
-            not_after: CERTIFICATE_END,
-            is_ca: IsCa::ExplicitNoCa,
-            key_usages: vec![KeyUsagePurpose::DigitalSignature],
-            use_authority_key_identifier_extension: true,
-            ..CertificateParams::default()
-        };
+        let mut params = CertificateParams::default();
+        params.distinguished_name = request.params.distinguished_name;
+        params.serial_number = Some(SerialNumber::from_slice(serial));
+        params.not_before = now - Duration::minutes(2);
+        params.not_after = CERTIFICATE_END;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        request.params = params;
         let certificate =
             request.signed_by(&self.issuer).map_err(|source| format!("CSR cannot be signed: {source}"))?;
         Ok(Signed { id: certificate_id(certificate.der()), pem: certificate.pem() })

@@ -195,16 +195,19 @@ impl Faults {
     /// Whether the broker turns this connect away.
     pub(super) fn refuses_connect(&self) -> bool {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        plan.rules.iter_mut().any(|rule| matches!(&mut rule.fault, Fault::Refuse(times) if spend(times)))
+        plan.rules.iter_mut().any(|rule| match &mut rule.fault {
+            Fault::Refuse(times) => spend(times),
+            _ => false,
+        })
     }
 
     /// Counts a publish and says whether its session is cut.
     pub(super) fn drops_publish(&self) -> bool {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let struck = plan
-            .rules
-            .iter_mut()
-            .position(|rule| matches!(&mut rule.fault, Fault::DropAfter(publishes) if !spend(publishes)));
+        let struck = plan.rules.iter_mut().position(|rule| match &mut rule.fault {
+            Fault::DropAfter(publishes) => !spend(publishes),
+            _ => false,
+        });
         struck.map(|index| plan.rules.remove(index)).is_some()
     }
 }

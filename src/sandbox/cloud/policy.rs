@@ -155,7 +155,7 @@ fn tokens(pattern: &str, asker: &Asker) -> Option<Vec<Token>> {
 }
 
 impl Asker {
-    fn variable(&self, name: &str) -> Option<&str> {
+    fn variable<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         match name {
             "*" | "?" | "$" => Some(name),
             "iot:ClientId" => Some(&self.client_id),
