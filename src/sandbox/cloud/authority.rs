@@ -14,8 +14,8 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
-use super::files;
 use super::CloudError;
+use super::files;
 
 /// The most a signing request may take, in characters of PEM.
 const CSR_LIMIT_CHARS: usize = 4096;
@@ -127,7 +127,9 @@ fn check_key(csr_der: &[u8]) -> Result<(), String> {
         .map_err(|_| "CSR cannot be read")?;
     match csr.certification_request_info.subject_pki.parsed() {
         Ok(PublicKey::RSA(key)) if key.key_size() >= 2048 => Ok(()),
-        Ok(PublicKey::RSA(key)) => Err(format!("CSR has an RSA key of {} bits; at least 2048 are needed", key.key_size())),
+        Ok(PublicKey::RSA(key)) => {
+            Err(format!("CSR has an RSA key of {} bits; at least 2048 are needed", key.key_size()))
+        }
         Ok(PublicKey::EC(_)) => Ok(()),
         _ => Err("CSR has a key of an unsupported kind".into()),
     }

@@ -48,7 +48,9 @@ pub struct FaultPlan {
 
 /// A rule that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a fault; write OPERATION:fail-once|fail=N|hang|slow=200ms|throttle=N|lose-reply, mqtt:drop-after=N or mqtt:refuse-once")]
+#[error(
+    "\"{0}\" is not a fault; write OPERATION:fail-once|fail=N|hang|slow=200ms|throttle=N|lose-reply, mqtt:drop-after=N or mqtt:refuse-once"
+)]
 pub struct FaultPlanError(pub String);
 
 impl FromStr for FaultPlan {

@@ -99,16 +99,16 @@ pub enum CloudError {
     Listen(#[source] io::Error),
 }
 
-/// The cloud's time: the machine's, plus what a test has let pass.
+/// The cloud's time: the machine's, plus what it is set ahead.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     ahead_secs: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// Lets time pass at once.
-    pub fn advance(&self, by: Duration) {
-        self.ahead_secs.fetch_add(i64::try_from(by.as_secs()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    /// Sets it ahead of the machine's clock, or behind, so that a test need not wait. Signatures are held to it too.
+    pub fn set_ahead_secs(&self, secs: i64) {
+        self.ahead_secs.store(secs, Ordering::Relaxed);
     }
 
     fn now(&self) -> OffsetDateTime {
@@ -155,10 +155,8 @@ impl Cloud {
         let service = Arc::new(Service::open(&dir, authority, seed, clock.clone())?);
 
         let ports_file = dir.join("ports.json");
-        let kept: Ports = files::read_text(&ports_file)
-            .ok()
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default();
+        let kept: Ports =
+            files::read_text(&ports_file).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let (http_listener, http) = listen(kept.http).await?;
         let (mqtt_listener, mqtt) = listen(kept.mqtt).await?;
         let ports = serde_json::json!(Ports { http: http.port(), mqtt: mqtt.port() });

@@ -114,16 +114,17 @@ impl Statement {
 
     /// Knows the one condition device policies use; an unknown one never allows and always denies.
     fn condition_holds(&self, effect: Effect, asker: &Asker) -> bool {
-        self.condition.iter().flat_map(|(operator, keys)| keys.iter().map(move |(key, value)| (operator, key, value))).all(
-            |(operator, key, value)| {
+        self.condition
+            .iter()
+            .flat_map(|(operator, keys)| keys.iter().map(move |(key, value)| (operator, key, value)))
+            .all(|(operator, key, value)| {
                 let value = value.as_array().and_then(|values| values.first()).unwrap_or(value);
                 let wanted = value.as_bool().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
                 match (operator.as_str(), key.as_str(), wanted) {
                     ("Bool", "iot:Connection.Thing.IsAttached", Some(wanted)) => asker.thing.is_some() == wanted,
                     _ => effect == Effect::Deny,
                 }
-            },
-        )
+            })
     }
 }
 

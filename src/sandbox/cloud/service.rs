@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::authority::Authority;
 use super::registry::{self, ApiError, Call, Context, Registry};
 use super::shadow::{self, Refusal, Shadow};
-use super::{CloudError, Clock, files, state_file};
+use super::{Clock, CloudError, files, state_file};
 
 /// The account. Control plane, data plane and broker share it.
 pub(super) struct Service {
@@ -122,9 +122,7 @@ impl Service {
                 messages.push(name.message(verb, "documents", &updated.documents));
                 updated.accepted
             }
-            ShadowVerb::Delete => {
-                registry.shadows.entry(key.clone()).or_default().delete(request, &key, now)?
-            }
+            ShadowVerb::Delete => registry.shadows.entry(key.clone()).or_default().delete(request, &key, now)?,
         };
         self.save(&registry).map_err(|error| Refusal { code: 500, message: error.to_string() })?;
         Ok((answer, messages))

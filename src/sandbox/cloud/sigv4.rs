@@ -30,9 +30,9 @@ pub(super) fn verify(parts: &Parts, body: &[u8], keys: &Credentials, now: Offset
     let fields = authorization
         .strip_prefix("AWS4-HMAC-SHA256 ")
         .ok_or_else(|| refuse("Authorization header is not AWS4-HMAC-SHA256"))?;
-    let fields: BTreeMap<&str, &str> =
-        fields.split(',').filter_map(|field| field.trim().split_once('=')).collect();
-    let field = |name: &str| fields.get(name).map(|text| (*text).to_owned()).ok_or_else(|| refuse("Incomplete signature"));
+    let fields: BTreeMap<&str, &str> = fields.split(',').filter_map(|field| field.trim().split_once('=')).collect();
+    let field =
+        |name: &str| fields.get(name).map(|text| (*text).to_owned()).ok_or_else(|| refuse("Incomplete signature"));
     let claim = Claim {
         credential: field("Credential")?,
         signed_headers: field("SignedHeaders")?,
@@ -80,9 +80,10 @@ impl Claim {
             let message = "The security token included in the request is invalid.";
             return Err(ApiError::new("UnrecognizedClientException", message));
         }
-        let at = PrimitiveDateTime::parse(&self.date, format_description!("[year][month][day]T[hour][minute][second]Z"))
-            .map_err(|_| refuse("X-Amz-Date is not a time"))?
-            .assume_utc();
+        let at =
+            PrimitiveDateTime::parse(&self.date, format_description!("[year][month][day]T[hour][minute][second]Z"))
+                .map_err(|_| refuse("X-Amz-Date is not a time"))?
+                .assume_utc();
         if at < now - SKEW {
             return Err(refuse(format!("Signature expired: {} is now earlier than {}", self.date, now - SKEW)));
         }
@@ -124,7 +125,10 @@ impl Claim {
             let values = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
             let value = match name {
                 "host" => host.to_owned(),
-                _ => values.map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(","),
+                _ => values
+                    .map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "))
+                    .collect::<Vec<_>>()
+                    .join(","),
             };
             canonical.push_str(&format!("{name}:{value}\n"));
         }
@@ -158,7 +162,8 @@ pub(super) fn decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let escaped = text.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let escaped =
+            text.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
         decoded.push(escaped.unwrap_or(byte));
         at += if escaped.is_some() { 3 } else { 1 };
     }

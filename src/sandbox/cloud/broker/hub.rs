@@ -57,7 +57,11 @@ pub(in crate::sandbox::cloud) struct Hub {
 }
 
 impl Hub {
-    pub(in crate::sandbox::cloud) fn new(service: Arc<Service>, faults: Faults, stopped: watch::Receiver<bool>) -> Self {
+    pub(in crate::sandbox::cloud) fn new(
+        service: Arc<Service>,
+        faults: Faults,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             service,
             faults,
@@ -136,7 +140,8 @@ impl Hub {
     fn deliver(&self, topic: &str, payload: &[u8], acknowledged: bool) {
         let delivery = Delivery { topic: topic.into(), payload: payload.into(), acknowledged };
         for (client_id, seat) in self.seats().iter() {
-            let granted = seat.filters.iter().filter(|(filter, _)| topic::matches(filter, topic)).map(|(_, granted)| granted);
+            let granted =
+                seat.filters.iter().filter(|(filter, _)| topic::matches(filter, topic)).map(|(_, granted)| granted);
             let Some(granted) = granted.max() else { continue };
             if !self.allows(&seat.identity, client_id, "iot:Receive", &format!("topic/{topic}")) {
                 continue;

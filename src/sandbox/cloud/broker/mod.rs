@@ -20,8 +20,8 @@ use tokio_rustls::TlsAcceptor;
 pub(super) use hub::{Hub, Identity};
 pub(super) use session::session;
 
-use super::{CloudError, told_to_stop};
 use super::authority::{Authority, certificate_id};
+use super::{CloudError, told_to_stop};
 
 /// The longest a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(30);

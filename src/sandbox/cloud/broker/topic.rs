@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn filters_match_as_the_standard_says() {
-        for (filter, topic) in [("a/b", "a/b"), ("a/+", "a/b"), ("a/#", "a/b/c"), ("a/#", "a"), ("#", "a"), ("$aws/#", "$aws/x")] {
+        for (filter, topic) in
+            [("a/b", "a/b"), ("a/+", "a/b"), ("a/#", "a/b/c"), ("a/#", "a"), ("#", "a"), ("$aws/#", "$aws/x")]
+        {
             assert!(matches(filter, topic), "{filter} takes in {topic}");
         }
         for (filter, topic) in [("a/+", "a/b/c"), ("a", "a/b"), ("#", "$aws/x"), ("+/x", "$aws/x"), ("a/b/+", "a/b")] {

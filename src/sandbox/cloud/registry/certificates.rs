@@ -17,10 +17,8 @@ pub(super) fn create(registry: &mut Registry, context: &Context, call: &Call) ->
     }
     let input: Input = call.input()?;
     let serial = registry.next_id(context.seed);
-    let signed = context
-        .authority
-        .sign(&input.certificate_signing_request, &serial, context.now)
-        .map_err(ApiError::invalid)?;
+    let signed =
+        context.authority.sign(&input.certificate_signing_request, &serial, context.now).map_err(ApiError::invalid)?;
     let answer = json!({
         "certificateArn": arn("cert", &signed.id), "certificateId": signed.id, "certificatePem": signed.pem,
     });
@@ -71,7 +69,10 @@ pub(super) fn delete(registry: &mut Registry, call: &Call) -> Answer {
         return Err(ApiError::new("CertificateStateException", message));
     }
     let conflict = |what: &str| {
-        ApiError::new("DeleteConflictException", format!("Certificate {what} must be detached before deletion. certificate id: {id}"))
+        ApiError::new(
+            "DeleteConflictException",
+            format!("Certificate {what} must be detached before deletion. certificate id: {id}"),
+        )
     };
     if registry.things.values().any(|thing| thing.certificates.contains(id)) {
         return Err(conflict("things"));

@@ -64,7 +64,8 @@ pub(super) fn delete(registry: &mut Registry, call: &Call) -> Answer {
         return Err(missing("Policy", name));
     }
     if !targets(registry, name).is_empty() {
-        let message = format!("The policy cannot be deleted as the policy is attached to one or more principals (name={name})");
+        let message =
+            format!("The policy cannot be deleted as the policy is attached to one or more principals (name={name})");
         return Err(ApiError::new("DeleteConflictException", message));
     }
     registry.policies.remove(name);
