@@ -151,12 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             for event in self.mqtt.recv(&mut cursor) {
                 match event {
                     Event::NotifyPacketReceived(packet) => packets.push(packet),
-                    Event::NotifyError(_) | Event::RequestClose => {
-                        // A goodbye ends the connection too; it is in the packets.
-                        if !packets.iter().any(|packet| matches!(packet, Packet::V3_1_1Disconnect(_))) {
-                            return Err(End::Cut);
-                        }
-                    }
+                    // A goodbye closes the connection too; it is among the packets.
+                    Event::NotifyError(_) | Event::RequestClose if !says_goodbye(&packets) => return Err(End::Cut),
                     _ => {}
                 }
             }
@@ -263,6 +259,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         timeout(PATIENCE, written).await.map_err(|_| End::Cut)?.map_err(|_| End::Cut)
     }
+}
+
+fn says_goodbye(packets: &[Packet]) -> bool {
+    packets.iter().any(|packet| matches!(packet, Packet::V3_1_1Disconnect(_)))
 }
 
 fn will_of(connect: &v3_1_1::Connect) -> Option<Will> {
