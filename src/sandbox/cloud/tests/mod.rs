@@ -161,6 +161,7 @@ struct Client {
 impl Client {
     fn new(mut options: MqttOptions) -> Self {
         options.set_keep_alive(Duration::from_secs(30));
+        options.set_max_packet_size(1 << 20, 1 << 20);
         let (client, events) = AsyncClient::new(options, 16);
         Self { client, events }
     }
