@@ -12,6 +12,7 @@ pub mod reading;
 pub mod shadow;
 pub mod site;
 pub mod thing;
+mod toml_file;
 
 pub use coldbench_protocol::{
     Calibration, DoorPolarity, Hello, Identity, Install, Line, Network, Position, ProbeFault, ProbeRom, RawProbe,
