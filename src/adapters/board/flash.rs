@@ -13,7 +13,7 @@ use serialport::{SerialPort, UsbPortInfo};
 
 use super::{
     link::LINK_BAUD,
-    loader::{Fault, Loader, Wires, enter, flash_error},
+    loader::{Fault, Loader, Rung, Wires, enter, flash_error},
 };
 use crate::{
     domain::image::{Image, ImagePart},
@@ -37,13 +37,6 @@ pub(super) struct Task<'a> {
     pub(super) in_loader: bool,
     pub(super) progress: &'a dyn Fn(FlashProgress),
     pub(super) cancel: &'a Cancel,
-}
-
-/// One way to flash: through stub or ROM loader, at a speed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rung {
-    stub: bool,
-    baud: u32,
 }
 
 fn ladder(options: OpenOptions) -> Vec<Rung> {
@@ -97,7 +90,7 @@ fn climb(
     } else {
         enter(port, task.usb, task.wires, baud)
     };
-    let loader = entered.and_then(|port| Loader::connect(port, task.usb, rung.stub, rung.baud));
+    let loader = entered.and_then(|port| Loader::connect(port, task.usb, Some(rung)));
     let (port, outcome) = match loader {
         Ok(mut loader) => match write(&mut loader, task, tally) {
             Ok(()) => {

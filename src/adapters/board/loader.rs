@@ -1,11 +1,11 @@
 //! The chip's loader: entering it, what it says of the chip, leaving it.
 
-use std::{error::Error as _, thread, time::Duration};
+use std::{error::Error as _, time::Duration};
 
 use espflash::{
     command::{Command, CommandResponseValue},
     connection::{Connection, Port, ResetAfterOperation, ResetBeforeOperation},
-    flasher::Flasher,
+    flasher::{Flasher, SpiAttachParams},
     target::Chip,
 };
 use serialport::{SerialPort, UsbPortInfo};
@@ -16,8 +16,8 @@ use crate::ports::board::{BoardError, ChipFacts};
 /// `RTC_CNTL_OPTION1_REG` of the ESP32-C3: bit 0 keeps the chip in its loader over software resets. A firmware that
 /// was asked for the loader has set it.
 const C3_FORCE_DOWNLOAD: u32 = 0x6000_80F4;
-/// How long a chip may take from a watchdog or software reset to its first sign.
-const RESET_WAIT: Duration = Duration::from_millis(250);
+/// A loader that is still there after a reset by watchdog answers within this.
+const STILL_THERE_WAIT: Duration = Duration::from_millis(250);
 /// Answers of the loader come at once or not at all.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
@@ -28,6 +28,13 @@ pub(super) enum Wires {
     Present,
     /// None: the firmware, the watchdog or the operator must do it.
     Absent,
+}
+
+/// One way to flash: through stub or ROM loader, at a speed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rung {
+    pub(super) stub: bool,
+    pub(super) baud: u32,
 }
 
 /// An operation that failed, with the line it gives back.
@@ -76,23 +83,25 @@ pub(super) fn enter(mut port: Port, usb: &UsbPortInfo, wires: &Wires, baud: u32)
 }
 
 impl Loader {
-    /// Connects to a loader that answered a sync, uploads the stub if asked for, changes the speed, reads the chip.
-    /// A stub that runs already is used.
-    pub(super) fn connect(port: Port, usb: &UsbPortInfo, stub: bool, baud: u32) -> Result<Self, Fault> {
+    /// Connects to a loader that answered a sync and reads the chip. With a way to flash, stub and speed are set up
+    /// for it; without, the loader is taken as it is. A stub that runs already is used.
+    pub(super) fn connect(port: Port, usb: &UsbPortInfo, way: Option<Rung>) -> Result<Self, Fault> {
         let at = port.baud_rate().unwrap_or(LINK_BAUD);
         let connection = |port, before| Connection::new(port, usb.clone(), ResetAfterOperation::NoReset, before, at);
         let mut probe = connection(port, ResetBeforeOperation::NoReset);
-        let seen = Seen::on(&mut probe);
-        if seen.secured {
-            return Err(Fault { error: BoardError::Secured, port: probe.into_serial() });
-        }
-        // A second stub would be loaded over the running one.
-        let (before, chip) = match seen.stub_runs.then(|| probe.detect_chip(true)) {
-            Some(Ok(chip)) => (ResetBeforeOperation::NoResetNoSync, Some(chip)),
-            _ => (ResetBeforeOperation::NoReset, None),
+        let seen = match Seen::on(&mut probe) {
+            Ok(seen) => seen,
+            Err(error) => return Err(Fault { error, port: probe.into_serial() }),
         };
+        // A second stub would be loaded over the running one, and a look needs none.
+        let as_it_is = seen.stub_runs || way.is_none();
+        let (before, chip) = if as_it_is {
+            (ResetBeforeOperation::NoResetNoSync, Some(seen.chip))
+        } else {
+            (ResetBeforeOperation::NoReset, None)
+        };
+        let stub = seen.stub_runs || way.is_some_and(|way| way.stub);
         let connection = connection(probe.into_serial(), before);
-        let stub = stub || chip.is_some();
         let mut flasher = match Flasher::try_connect(connection, stub, false, false, chip, None) {
             Ok(flasher) => flasher,
             Err(failed) => {
@@ -100,20 +109,26 @@ impl Loader {
                 return Err(Fault { error: flash_error(&error), port: connection.into_serial() });
             }
         };
-        match Self::prepare(&mut flasher, chip.is_some(), at, baud) {
+        match Self::prepare(&mut flasher, as_it_is.then_some(stub), way.map_or(at, |way| way.baud)) {
             Ok(chip) => Ok(Loader { flasher, stub, chip }),
             Err(error) => Err(Fault { error, port: flasher.into_connection().into_serial() }),
         }
     }
 
-    fn prepare(flasher: &mut Flasher, adopted: bool, at: u32, baud: u32) -> Result<ChipFacts, BoardError> {
-        if baud != at {
-            flasher.change_baud(baud).map_err(|error| flash_error(&error))?;
+    fn prepare(flasher: &mut Flasher, stub_as_it_is: Option<bool>, baud: u32) -> Result<ChipFacts, BoardError> {
+        let failed = |error| flash_error(&error);
+        if flasher.connection().baud().map_err(failed)? != baud {
+            flasher.change_baud(baud).map_err(failed)?;
         }
-        if adopted && let Some(size) = flasher.flash_detect().map_err(|error| flash_error(&error))? {
-            flasher.set_flash_size(size);
+        if let Some(stub) = stub_as_it_is {
+            // What the flasher leaves out then: attaching the flash and asking its size.
+            let mut target = flasher.chip().flash_target(SpiAttachParams::default(), stub, false, false);
+            target.begin(flasher.connection()).map_err(failed)?;
+            if let Some(size) = flasher.flash_detect().map_err(failed)? {
+                flasher.set_flash_size(size);
+            }
         }
-        let info = flasher.device_info().map_err(|error| flash_error(&error))?;
+        let info = flasher.device_info().map_err(failed)?;
         let mac = info.mac_address.as_deref().and_then(|mac| mac.parse().ok());
         Ok(ChipFacts {
             chip: info.chip.to_string(),
@@ -159,40 +174,45 @@ fn restart(connection: &mut Connection, chip: Chip, wires: &Wires) -> Result<(),
     }
     // Only the watchdog's reset reads the boot pins again, which a software reset does not: a chip that was started
     // with the button held would stay in its loader. Where there is no such watchdog the software reset is left.
-    if chip.rtc_wdt_reset(connection).is_ok() {
-        thread::sleep(RESET_WAIT);
+    if let Err(error) = chip.rtc_wdt_reset(connection) {
+        tracing::debug!(%error, "no reset by watchdog");
     }
     let begin = Command::FlashBegin { size: 0, blocks: 0, block_size: 0x400, offset: 0, supports_encryption: false };
-    connection.with_timeout(RESET_WAIT, |connection| connection.command(begin))?;
+    connection.with_timeout(STILL_THERE_WAIT, |connection| connection.command(begin))?;
     connection.write_command(Command::FlashEnd { reboot: true })
 }
 
-/// What is seen of a loader before anything is written to it.
+/// What is seen of a loader before anything is set up.
 struct Seen {
     stub_runs: bool,
-    secured: bool,
+    chip: Chip,
 }
 
 impl Seen {
-    /// Asks for the security information. The ROM loader ends an answer with four bytes of status, the stub with two.
-    /// Loaders that do not know the question belong to chips this tool refuses later.
-    fn on(connection: &mut Connection) -> Self {
-        let answer = (0..2).find_map(|_| {
-            connection.with_timeout(ANSWER_WAIT, |connection| connection.command(Command::GetSecurityInfo)).ok()
-        });
-        match answer {
-            Some(CommandResponseValue::Vector(bytes)) if bytes.len() >= 5 => {
-                const SECURE_BOOT: u8 = 1 << 0;
-                const SECURE_DOWNLOAD: u8 = 1 << 2;
-                let encrypted = bytes[4].count_ones() % 2 == 1;
-                Seen {
-                    stub_runs: bytes.len() % 4 == 2,
-                    secured: encrypted || bytes[0] & (SECURE_BOOT | SECURE_DOWNLOAD) != 0,
-                }
-            }
-            _ => Seen { stub_runs: false, secured: false },
+    /// Asks for a sync, for security and for the chip. The ROM loader answers a sync with a value, the stub with zero.
+    fn on(connection: &mut Connection) -> Result<Self, BoardError> {
+        let mut ask = |command: Command| {
+            (0..2).find_map(|_| connection.with_timeout(ANSWER_WAIT, |connection| connection.command(command)).ok())
+        };
+        let stub_runs = matches!(ask(Command::Sync), Some(CommandResponseValue::ValueU32(0)));
+        // Loaders that do not know security belong to chips this tool refuses later.
+        if let Some(CommandResponseValue::Vector(bytes)) = ask(Command::GetSecurityInfo)
+            && is_secured(&bytes)
+        {
+            return Err(BoardError::Secured);
         }
+        // As of the stub: then an answer with two and one with four bytes of status are read.
+        let chip = connection.detect_chip(true).map_err(|error| flash_error(&error))?;
+        Ok(Seen { stub_runs, chip })
     }
+}
+
+/// Reads flags and count of flash encryption from the security information (an odd count means encrypted).
+fn is_secured(information: &[u8]) -> bool {
+    const SECURE_BOOT: u8 = 1 << 0;
+    const SECURE_DOWNLOAD: u8 = 1 << 2;
+    let flags = information.first().is_some_and(|flags| flags & (SECURE_BOOT | SECURE_DOWNLOAD) != 0);
+    flags || information.get(4).is_some_and(|count| count.count_ones() % 2 == 1)
 }
 
 /// The flasher's error with its causes, in one sentence.
@@ -207,4 +227,21 @@ pub(super) fn flash_error(error: &espflash::Error) -> BoardError {
         cause = inner.source();
     }
     BoardError::Flash { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secure_boot_secure_download_and_encryption_are_seen() {
+        let information = |flags: u8, count: u8| [flags, 0, 0, 0, count, 0, 0, 0, 0, 0, 0, 0];
+        assert!(!is_secured(&information(0, 0)));
+        assert!(!is_secured(&information(0x20, 3)));
+        assert!(is_secured(&information(0x01, 0)));
+        assert!(is_secured(&information(0x04, 0)));
+        assert!(is_secured(&information(0, 1)));
+        assert!(is_secured(&information(0, 7)));
+        assert!(!is_secured(&[]));
+    }
 }

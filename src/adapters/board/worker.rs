@@ -114,9 +114,7 @@ impl Worker {
         let loader = self.with_port(|port, worker| {
             let baud = port.baud_rate().unwrap_or(LINK_BAUD);
             let wires = if worker.in_loader { &Wires::Absent } else { &worker.wires };
-            match enter(port, &worker.usb, wires, baud)
-                .and_then(|port| Loader::connect(port, &worker.usb, false, LINK_BAUD))
-            {
+            match enter(port, &worker.usb, wires, baud).and_then(|port| Loader::connect(port, &worker.usb, None)) {
                 Ok(loader) => {
                     let chip = loader.chip.clone();
                     (loader.park(), Ok(chip))
@@ -170,7 +168,7 @@ impl Worker {
             let left = self.with_port(|port, worker| {
                 let baud = port.baud_rate().unwrap_or(LINK_BAUD);
                 let entered = enter(port, &worker.usb, &Wires::Absent, baud);
-                match entered.and_then(|port| Loader::connect(port, &worker.usb, false, LINK_BAUD)) {
+                match entered.and_then(|port| Loader::connect(port, &worker.usb, None)) {
                     Ok(loader) => (loader.leave(&worker.wires), Ok(())),
                     Err(Fault { error, port }) => (port, Err(error)),
                 }
