@@ -3,9 +3,13 @@
 //! Each open board has a thread of its own that owns the line; the methods here send it jobs and wait for the answer.
 
 mod flash;
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod flash_tests;
 mod link;
 mod loader;
 #[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 mod worker;
 

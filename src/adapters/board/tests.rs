@@ -1,7 +1,5 @@
 //! The link against a scripted board behind a pseudo-terminal.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     io::{Read, Write},
     sync::{
@@ -196,44 +194,4 @@ async fn an_unplugged_board_says_so_and_stays_so() {
         assert!(matches!(board.call(Request::ReadSettings).await, Err(BoardError::Unplugged)));
     }
     assert!(matches!(board.identify().await, Err(BoardError::Unplugged)));
-}
-
-#[tokio::test]
-#[ignore]
-async fn by_hand() {
-    let port = std::env::var("PORT").unwrap();
-    let size: usize = std::env::var("SIZE").unwrap().parse().unwrap();
-    let mut x = 1u32;
-    let data: Vec<u8> = (0..size)
-        .map(|i| {
-            x ^= x << 13;
-            x ^= x >> 17;
-            x ^= x << 5;
-            if i % 3 == 0 { 0 } else { x as u8 }
-        })
-        .collect();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.bin");
-    std::fs::write(&path, &data).unwrap();
-    let image = crate::adapters::image::raw(&path, 0x1_0000).unwrap();
-    let no_stub = std::env::var("NO_STUB").is_ok();
-    let boards = SerialBoards::default();
-    let board = boards.open(&port, OpenOptions { reset: Reset::None, flash_baud: None, no_stub }).await.unwrap();
-    let t = Instant::now();
-    println!("{:?} {:?}", board.identify().await, t.elapsed());
-    for _ in 0..2 {
-        let t = Instant::now();
-        let r = board
-            .flash(
-                &image,
-                &|p| {
-                    if std::env::var("V").is_ok() {
-                        println!("{p:?}")
-                    }
-                },
-                &Cancel::default(),
-            )
-            .await;
-        println!("{r:?} {:?}", t.elapsed());
-    }
 }

@@ -24,7 +24,7 @@ mod control;
 mod faults;
 mod flash;
 #[cfg(test)]
-mod image_fixture;
+pub(crate) mod image_fixture;
 mod line;
 mod machine;
 mod network;
