@@ -45,7 +45,7 @@ pub fn from_parts(manifest: &str, bytes_of: impl FnMut(&str) -> Option<Vec<u8>>)
     let manifest: Manifest = toml::from_str(manifest).map_err(|error| bad_manifest(error.message()))?;
     let image = Image::checked(manifest, bytes_of)?;
     for part in &image.parts {
-        if part.address % SECTOR_BYTES != 0 {
+        if !part.address.is_multiple_of(SECTOR_BYTES) {
             return Err(bad_address(part.address));
         }
         let is_app = hex::encode(Sha256::digest(&part.bytes)).eq_ignore_ascii_case(&image.manifest.image_sha256);
@@ -76,7 +76,7 @@ pub fn raw(path: &Path, address: u32) -> Result<Image, Problem> {
         let advice = "Turn it into a binary with `esptool elf2image`, then flash that";
         return Err(Problem::new("image.elf", format!("{name} is an ELF file, not a binary for flash"), advice));
     }
-    if address % SECTOR_BYTES != 0 {
+    if !address.is_multiple_of(SECTOR_BYTES) {
         return Err(bad_address(address));
     }
     let chip = if bytes[0] == PROGRAM_MAGIC { check_program(&name, &bytes)? } else { DEFAULT_CHIP.to_owned() };
