@@ -193,4 +193,5 @@ impl Drop for ImitatedBoard {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
