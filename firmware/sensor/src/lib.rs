@@ -9,6 +9,7 @@
 //! - [`ds18b20`], [`thermometers`], [`door`], [`supply`], [`clock`], [`schedule`]: one sensor each, the time, and when.
 //! - [`calibration`], [`stability`]: fitting and checking corrections, and knowing when to measure for them.
 //! - [`shadow`]: what the cloud may change.
+//! - [`session`]: the conversation with the message broker, over a line that is given.
 //! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
 //!
 //! # Invariants
@@ -36,6 +37,7 @@ mod pem;
 mod report;
 mod request;
 pub mod schedule;
+pub mod session;
 pub mod shadow;
 pub mod stability;
 pub mod supply;

@@ -106,8 +106,10 @@ pub(super) fn find_app(flash: &Flash) -> Result<App, BootError> {
                     partitions,
                 });
             }
-            Ok(_) => first_error
-                .get_or_insert(BootError::App { offset: candidate.offset, why: "image has no app descriptor" }),
+            Ok(_) => first_error.get_or_insert(BootError::App {
+                offset: candidate.offset,
+                why: "image has no app descriptor",
+            }),
             Err(why) => first_error.get_or_insert(BootError::App { offset: candidate.offset, why }),
         };
     }
@@ -252,8 +254,7 @@ fn read_image(flash: &Flash, offset: u32, room: u32) -> Result<Image, &'static s
         }
     }
     let descriptor = read(IMAGE_HEADER_LEN + SEGMENT_HEADER_LEN, 48).unwrap_or_default();
-    let version =
-        (descriptor.len() == 48 && word(&descriptor, 0) == DESCRIPTOR_MAGIC).then(|| text(&descriptor[16..48]));
+    let version = (descriptor.len() == 48 && word(&descriptor, 0) == DESCRIPTOR_MAGIC).then(|| text(&descriptor[16..48]));
     Ok(Image { sha256: sha256(flash, offset, whole).map_err(|_| unreadable)?, version })
 }
 

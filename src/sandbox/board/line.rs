@@ -94,10 +94,6 @@ impl Line {
         }
     }
 
-    pub(super) fn is_plugged(&self) -> bool {
-        self.pty.is_some()
-    }
-
     /// The rate that the board speaks at from now on.
     pub(super) fn set_baud(&mut self, baud: u32) {
         if let Some(pace) = &mut self.pace {

@@ -75,7 +75,12 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(options: &BoardOptions, flash: Arc<Flash>, line: Line, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn new(
+        options: &BoardOptions,
+        flash: Arc<Flash>,
+        line: Line,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
         Ok(Machine {
             state: State::Unpowered,
             line,
