@@ -1,1 +1,3 @@
 //! What reaches the world outside.
+
+pub mod ledger;
