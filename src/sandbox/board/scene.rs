@@ -152,9 +152,9 @@ impl Tolerances {
 
 /// CRC-8 of the 1-Wire bus: polynomial x⁸+x⁵+x⁴+1, reflected, start 0.
 pub(super) fn crc8(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ byte, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x8c } else { crc >> 1 })
-    })
+    bytes
+        .iter()
+        .fold(0, |crc, byte| (0..8).fold(crc ^ byte, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x8c } else { crc >> 1 }))
 }
 
 #[cfg(test)]

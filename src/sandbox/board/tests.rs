@@ -12,9 +12,10 @@ use coldbench_protocol::{
 use espflash::{
     connection::{Connection, ResetAfterOperation, ResetBeforeOperation},
     flasher::Flasher,
+    image_format::Segment,
     target::{DefaultProgressCallback, ProgressCallbacks},
 };
-use serialport::{SerialPort, TTYPort, UsbPortInfo};
+use serialport::{TTYPort, UsbPortInfo};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -70,21 +71,9 @@ impl Bench {
     }
 
     fn flasher(&self, stub: bool) -> Flasher {
-        let usb = UsbPortInfo {
-            vid: 0,
-            pid: 0,
-            serial_number: None,
-            manufacturer: None,
-            product: None,
-            interface: None,
-        };
-        let connection = Connection::new(
-            self.open(),
-            usb,
-            ResetAfterOperation::NoReset,
-            ResetBeforeOperation::NoReset,
-            115_200,
-        );
+        let usb = UsbPortInfo { vid: 0, pid: 0, serial_number: None, manufacturer: None, product: None };
+        let connection =
+            Connection::new(self.open(), usb, ResetAfterOperation::NoReset, ResetBeforeOperation::NoReset, 115_200);
         Flasher::connect(connection, stub, true, true, None, None).unwrap()
     }
 }
@@ -165,12 +154,11 @@ impl ProgressCallbacks for Skips {
     }
 }
 
-fn flash_all(flasher: &mut Flasher, version: &str) -> usize {
-    let mut skips = Skips::default();
-    flasher.write_bin_to_flash(0, &bootloader_image(), &mut skips).unwrap();
-    flasher.write_bin_to_flash(TABLE_OFFSET, &partition_table(&ROWS), &mut skips).unwrap();
-    flasher.write_bin_to_flash(APP_OFFSET, &app_image(version), &mut skips).unwrap();
-    skips.0
+/// Everything in one go: afterwards the flasher resets the board.
+fn flash_all(flasher: &mut Flasher, version: &str) {
+    let parts = [(0, bootloader_image()), (TABLE_OFFSET, partition_table(&ROWS)), (APP_OFFSET, app_image(version))];
+    let segments = parts.map(|(addr, data)| Segment { addr, data: data.into() });
+    flasher.write_bins_to_flash(&segments, &mut DefaultProgressCallback).unwrap();
 }
 
 #[test]
