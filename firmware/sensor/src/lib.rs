@@ -5,6 +5,7 @@
 //!
 //! - [`hardware`]: what the logic needs from the board, as traits.
 //! - [`board`]: the whole board: sampling, readings, answers to the tool.
+//! - [`flash`]: what is kept in flash memory, safe against a loss of power.
 //! - [`identity`]: key, certificate signing request and installed certificate.
 //! - [`payload`]: the reading as one JSON string.
 //!
@@ -20,5 +21,6 @@ extern crate alloc;
 extern crate std;
 
 pub mod board;
+pub mod flash;
 pub mod hardware;
 pub mod identity;
