@@ -7,7 +7,9 @@
 //! - [`board`]: the whole board: sampling, readings, answers to the tool.
 //! - [`flash`]: what is kept in flash memory, safe against a loss of power.
 //! - [`identity`]: key, certificate signing request and installed certificate.
-//! - [`payload`]: the reading as one JSON string.
+//! - [`ds18b20`], [`door`], [`supply`], [`clock`]: one sensor each, and the time.
+//! - [`calibration`], [`stability`]: fitting and checking corrections, and knowing when to measure for them.
+//! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
 //!
 //! # Invariants
 //! - Nothing here waits: a conversion is started, and its result is fetched in a later poll.
@@ -20,7 +22,15 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod alerts;
 pub mod board;
+pub mod calibration;
+pub mod clock;
+pub mod door;
+pub mod ds18b20;
 pub mod flash;
 pub mod hardware;
 pub mod identity;
+pub mod payload;
+pub mod stability;
+pub mod supply;
