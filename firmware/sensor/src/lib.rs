@@ -31,6 +31,8 @@ pub mod ds18b20;
 pub mod flash;
 pub mod hardware;
 pub mod identity;
+pub mod one_wire;
 pub mod payload;
+pub mod position;
 pub mod stability;
 pub mod supply;
