@@ -10,6 +10,7 @@
 //! The `calib` partition holds the calibration, the `nvs` partition the rest, one item after the other; see
 //! [`Layout`].
 
+pub mod app_image;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 use alloc::{format, vec, vec::Vec};
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::*;
 
@@ -265,6 +266,53 @@ fn a_loss_of_power_while_erasing_never_brings_an_older_record_back() {
     }
 }
 
+/// An image with these segments, as it is flashed.
+fn image(segments: &[&[u8]]) -> Vec<u8> {
+    let mut image = vec![0; 24];
+    image[0] = 0xe9;
+    image[1] = segments.len() as u8;
+    image[23] = 1;
+    for data in segments {
+        image.extend_from_slice(&[0; 4]);
+        image.extend_from_slice(&(data.len() as u32).to_le_bytes());
+        image.extend_from_slice(data);
+    }
+    image.resize((image.len() + 1).next_multiple_of(16), 0);
+    let digest = Sha256::digest(&image);
+    image.extend_from_slice(&digest);
+    image
+}
+
+fn chip_with(image: &[u8]) -> ImitatedFlash {
+    let mut flash = ImitatedFlash::new();
+    flash.bytes[SECTOR_LEN as usize..][..image.len()].copy_from_slice(image);
+    flash
+}
+
+const APP: Range<u32> = SECTOR_LEN..FLASH_LEN as u32;
+
+#[test]
+fn the_digest_of_an_image_is_that_of_its_file() {
+    for segments in [vec![], vec![[7; 20].as_slice()], vec![&[1; 4000], &[2; 1500], &[3; 4]]] {
+        let image = image(&segments);
+        let expected: [u8; 32] = Sha256::digest(&image).into();
+        assert_eq!(app_image::digest(&mut chip_with(&image), APP), Some(expected));
+    }
+}
+
+#[test]
+fn a_damaged_or_cut_image_has_no_digest() {
+    let whole = image(&[&[7; 2000]]);
+    for position in [0, 1, 23, 28, 40, 1999, whole.len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[position] ^= 0x40;
+        assert_eq!(app_image::digest(&mut chip_with(&damaged), APP), None, "byte {position}");
+    }
+    let short = APP.start..APP.start + whole.len() as u32 - 1;
+    assert_eq!(app_image::digest(&mut chip_with(&whole), short), None);
+    assert_eq!(app_image::digest(&mut ImitatedFlash::new(), APP), None);
+}
+
 proptest! {
     #[test]
     fn any_bytes_in_flash_are_survived(bytes in proptest::collection::vec(any::<u8>(), FLASH_LEN / 16), saved in proptest::collection::vec(any::<u8>(), 0..600)) {
@@ -283,5 +331,12 @@ proptest! {
         let words = [MAGIC, header[0], header[1], header[2]].map(u32::to_le_bytes);
         flash.bytes[NVS_START as usize..][..16].copy_from_slice(words.as_flattened());
         prop_assert!(records(flash).load(Item::Settings).is_none());
+    }
+
+    #[test]
+    fn any_image_header_is_survived(header in any::<[u8; 32]>()) {
+        let mut image = image(&[&[7; 2000]]);
+        image[2..32].copy_from_slice(&header[2..]);
+        let _ = app_image::digest(&mut chip_with(&image), APP);
     }
 }
