@@ -5,11 +5,12 @@
 //!
 //! - [`hardware`]: what the logic needs from the board, as traits.
 //! - [`board`]: the whole board: sampling, readings, answers to the tool.
-//! - [`flash`]: what is kept in flash memory, safe against a loss of power.
 //! - [`identity`]: key, certificate signing request and installed certificate.
 //! - [`ds18b20`], [`door`], [`supply`], [`clock`]: one sensor each, and the time.
 //! - [`calibration`], [`stability`]: fitting and checking corrections, and knowing when to measure for them.
 //! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
+//! - [`flash`]: what is kept in flash memory, safe against a loss of power.
+//! - [`one_wire`], [`position`]: what is said on the bus of the probes, and by the position receiver.
 //!
 //! # Invariants
 //! - Nothing here waits: a conversion is started, and its result is fetched in a later poll.
@@ -31,8 +32,12 @@ pub mod ds18b20;
 pub mod flash;
 pub mod hardware;
 pub mod identity;
+mod kept;
 pub mod one_wire;
 pub mod payload;
+mod pem;
 pub mod position;
+mod request;
+pub mod shadow;
 pub mod stability;
 pub mod supply;
