@@ -25,7 +25,7 @@ pub trait Peripherals {
     fn search_probes(&mut self) -> Vec<ProbeRom>;
 
     /// Starts a conversion on all probes and returns at once. The result is fetched
-    /// [`crate::board::CONVERSION_MILLIS`] later.
+    /// [`crate::thermometers::CONVERSION_MILLIS`] later.
     fn start_conversion(&mut self);
 
     /// The nine bytes of a probe's scratchpad as read, CRC not checked; `None` when no presence pulse answers.

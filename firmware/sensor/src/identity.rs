@@ -124,11 +124,12 @@ impl Credentials {
     /// # Errors
     /// A value is out of bounds, a certificate cannot be read, there is no key or the certificate is not of this key,
     /// or the store did not take it. The identity before stays.
-    pub fn install(&mut self, install: Install, store: &mut impl Store) -> Result<Identity, Refusal> {
+    pub fn install(&mut self, mut install: Install, store: &mut impl Store) -> Result<Identity, Refusal> {
+        let host_key_pem = install.host_key_pem.take().map(Zeroizing::new);
         check_texts(&install)?;
         let certificate_chain_der = certificates(&install.certificate_pem)?;
         let ca_der = certificates(&install.ca_pem)?;
-        let key = match &install.host_key_pem {
+        let key = match &host_key_pem {
             Some(pem) => host_key(pem)?,
             None => self.waiting_or_installed_key().ok_or(Refusal::NoKey)?,
         };

@@ -6,8 +6,9 @@
 //! - [`hardware`]: what the logic needs from the board, as traits.
 //! - [`board`]: the whole board: sampling, readings, answers to the tool.
 //! - [`identity`]: key, certificate signing request and installed certificate.
-//! - [`ds18b20`], [`door`], [`supply`], [`clock`]: one sensor each, and the time.
+//! - [`ds18b20`], [`thermometers`], [`door`], [`supply`], [`clock`], [`schedule`]: one sensor each, the time, and when.
 //! - [`calibration`], [`stability`]: fitting and checking corrections, and knowing when to measure for them.
+//! - [`shadow`]: what the cloud may change.
 //! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
 //! - [`flash`]: what is kept in flash memory, safe against a loss of power.
 //! - [`one_wire`], [`position`]: what is said on the bus of the probes, and by the position receiver.
@@ -37,7 +38,12 @@ pub mod one_wire;
 pub mod payload;
 mod pem;
 pub mod position;
+mod report;
 mod request;
+pub mod schedule;
 pub mod shadow;
 pub mod stability;
 pub mod supply;
+#[cfg(test)]
+mod testing;
+pub mod thermometers;

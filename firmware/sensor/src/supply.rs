@@ -19,6 +19,9 @@ impl Divider {
     }
 }
 
+/// What a supply can have; anything else is the converter's mistake.
+const RANGE_VOLTS: core::ops::RangeInclusive<f32> = 0.0..=60.0;
+
 /// The converter's answers between two readings. A crank of 15 ms is shorter than the interval, so the lowest is kept.
 #[derive(Debug, Clone, Default)]
 pub struct Supply {
@@ -27,9 +30,9 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// Takes one sample in volts; `None` when the converter does not answer.
+    /// Takes one sample in volts; `None` when the converter does not answer. Beyond 0 to 60 V counts as no answer.
     pub fn sample(&mut self, volts: Option<f32>) {
-        self.volts = volts.filter(|volts| volts.is_finite());
+        self.volts = volts.filter(|volts| RANGE_VOLTS.contains(volts));
         self.lowest_volts = match (self.lowest_volts, self.volts) {
             (Some(lowest), Some(volts)) => Some(lowest.min(volts)),
             (lowest, volts) => lowest.or(volts),
@@ -75,6 +78,7 @@ mod tests {
         let mut supply = Supply::default();
         supply.sample(None);
         supply.sample(Some(f32::NAN));
+        supply.sample(Some(-0.5));
         assert_eq!((supply.volts(), supply.take_lowest_volts()), (None, None));
     }
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, string::ToString, vec};
+use std::{string::ToString, vec};
 
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use x509_cert::{
@@ -13,36 +13,7 @@ use x509_cert::{
 };
 
 use super::*;
-use crate::hardware::StoreError;
-
-/// A store in memory that can be told to fail.
-#[derive(Default)]
-struct Memory {
-    items: BTreeMap<Item, Vec<u8>>,
-    fails: bool,
-}
-
-impl Store for Memory {
-    fn load(&mut self, item: Item) -> Option<Vec<u8>> {
-        self.items.get(&item).cloned()
-    }
-
-    fn save(&mut self, item: Item, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.fails {
-            return Err(StoreError::Save);
-        }
-        self.items.insert(item, bytes.to_vec());
-        Ok(())
-    }
-
-    fn erase(&mut self, item: Item) -> Result<(), StoreError> {
-        if self.fails {
-            return Err(StoreError::Erase);
-        }
-        self.items.remove(&item);
-        Ok(())
-    }
-}
+use crate::testing::Memory;
 
 fn random(seed: u8) -> impl FnMut(&mut [u8]) {
     let mut next = seed;
