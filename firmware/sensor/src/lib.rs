@@ -9,6 +9,7 @@
 //! - [`ds18b20`], [`thermometers`], [`door`], [`supply`], [`clock`], [`schedule`]: one sensor each, the time, and when.
 //! - [`calibration`], [`stability`]: fitting and checking corrections, and knowing when to measure for them.
 //! - [`shadow`]: what the cloud may change.
+//! - [`session`]: the conversation with the message broker, over a line that is given.
 //! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
 //! - [`flash`]: what is kept in flash memory, safe against a loss of power.
 //! - [`one_wire`], [`position`]: what is said on the bus of the probes, and by the position receiver.
@@ -41,6 +42,7 @@ pub mod position;
 mod report;
 mod request;
 pub mod schedule;
+pub mod session;
 pub mod shadow;
 pub mod stability;
 pub mod supply;

@@ -1,0 +1,63 @@
+//! The person at the bench, asked by a job.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// Asks the person at the bench. A front end shows the question and sends the answer.
+#[async_trait]
+pub trait Operator: Send + Sync {
+    /// Asks; ends when answered or when the front end goes away ([`Reply::Declined`]).
+    async fn ask(&self, question: Question) -> Reply;
+}
+
+/// What a job asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "question")]
+pub enum Question {
+    /// Which of the probes is in the freezer (warmed by hand)?
+    FreezerProbe {
+        /// Addresses, with what each says now, °C.
+        probes: Vec<(String, Option<f64>)>,
+    },
+    /// What does the reference thermometer show now?
+    FreezerReference {
+        /// Number of the point, from 1.
+        point: u32,
+        /// What the probe says now, °C.
+        raw_celsius: f64,
+    },
+    /// What does the multimeter show now?
+    SupplyReference {
+        /// Number of the point, from 1.
+        point: u32,
+        /// What the board says now, V.
+        raw_volts: f64,
+    },
+    /// Open the door now, then answer yes.
+    OpenDoor,
+    /// Close the door now, then answer yes.
+    CloseDoor,
+    /// Serial number of an instrument.
+    Serial {
+        /// `thermometer` or `multimeter`.
+        instrument: String,
+        /// The one used last, to take over.
+        last: String,
+    },
+}
+
+/// What the person answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reply", content = "value")]
+pub enum Reply {
+    /// A number in the question's unit.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// Done.
+    Yes,
+    /// Leave this point out.
+    Skip,
+    /// Nobody answers: the job is to be cancelled.
+    Declined,
+}
