@@ -6,6 +6,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use esp_idf_part::PartitionTable;
 use espflash::{
     flasher::{FlashData, FlashFrequency, FlashMode, FlashSettings, FlashSize},
     image_format::{Segment, idf::IdfBootloaderFormat},
@@ -19,8 +20,10 @@ const MAX_APP_LEN: usize = 1_500_000;
 const CHIP: Chip = Chip::Esp32c3;
 const FLASH_SIZE: FlashSize = FlashSize::_4Mb;
 const PARTITION_TABLE_ADDRESS: u32 = 0x8000;
-/// Names of the parts, in the order of their addresses.
-const PART_FILES: [&str; 3] = ["bootloader.bin", "partitions.bin", "truck-board.bin"];
+/// Partitions that belong to the board: no part may touch them.
+const KEPT: [&str; 3] = ["nvs", "calib", "backlog"];
+/// Blank, so that the app just flashed starts, and not one that an update over the air left in the other slot.
+const SLOT_CHOICE: &str = "otadata";
 
 /// `manifest.toml`: what the tool checks before it flashes.
 #[derive(Serialize)]
@@ -29,8 +32,6 @@ struct Manifest {
     version: String,
     /// Chip name as espflash writes it.
     chip: String,
-    /// Flash memory the layout is made for, in bytes.
-    flash_size: u32,
     /// SHA-256 of the app image: what the board says in its hello.
     image_sha256: String,
     /// Compiler that made it. Another compiler makes other bytes.
@@ -39,8 +40,8 @@ struct Manifest {
     sources_sha256: String,
     /// What is written where.
     parts: Vec<Part>,
-    /// The partition table in words.
-    partitions: Vec<PartitionSummary>,
+    /// What is never written.
+    kept: Vec<KeptRange>,
 }
 
 #[derive(Serialize)]
@@ -52,9 +53,8 @@ struct Part {
 }
 
 #[derive(Serialize)]
-struct PartitionSummary {
+struct KeptRange {
     name: String,
-    kind: String,
     address: u32,
     size: u32,
 }
@@ -72,8 +72,7 @@ fn main() -> Result<()> {
     let arguments = parse_arguments()?;
     let elf = fs::read(&arguments.elf).with_context(|| format!("reading {}", arguments.elf.display()))?;
 
-    let settings =
-        FlashSettings::new(Some(FlashMode::Dio), Some(FLASH_SIZE), Some(FlashFrequency::_80Mhz));
+    let settings = FlashSettings::new(Some(FlashMode::Dio), Some(FLASH_SIZE), Some(FlashFrequency::_80Mhz));
     let flash_data = FlashData::new(settings, 0, None, CHIP, XtalFrequency::_40Mhz);
     let image = IdfBootloaderFormat::new(
         &elf,
@@ -87,53 +86,59 @@ fn main() -> Result<()> {
 
     let table = image.partition_table();
     table.validate().context("checking the partition table")?;
-    let partitions = table
-        .partitions()
+    let named = |name: &str| table.find(name).with_context(|| format!("there is no partition {name}"));
+    let kept = KEPT
         .iter()
-        .map(|partition| PartitionSummary {
-            name: partition.name(),
-            kind: format!("{} {}", partition.ty(), partition.subtype()),
-            address: partition.offset(),
-            size: partition.size(),
-        })
-        .collect();
+        .map(|name| named(name).map(|kept| KeptRange { name: kept.name(), address: kept.offset(), size: kept.size() }))
+        .collect::<Result<_>>()?;
+    let slot_choice = named(SLOT_CHOICE)?;
 
     let segments: Vec<Segment<'_>> = image.flash_segments().collect();
     let [bootloader, partition_table, app] = segments.as_slice() else {
         bail!("expected boot loader, partition table and app, found {} segments", segments.len());
     };
-    ensure!(app.data().len() <= MAX_APP_LEN, "the app has {} bytes, at most {MAX_APP_LEN} are allowed", app.data().len());
+    let app_len = app.data().len();
+    ensure!(app_len <= MAX_APP_LEN, "the app has {app_len} bytes, at most {MAX_APP_LEN} are allowed");
+    let blank = vec![0xff; slot_choice.size() as usize];
+    let parts = [
+        ("bootloader.bin", bootloader.addr, bootloader.data()),
+        ("partitions.bin", partition_table.addr, partition_table.data()),
+        ("otadata.bin", slot_choice.offset(), blank.as_slice()),
+        ("truck-board.bin", app.addr, app.data()),
+    ];
     let manifest = Manifest {
         version: arguments.version,
         chip: CHIP.to_string(),
-        flash_size: FLASH_SIZE.size(),
         image_sha256: sha256_hex(app.data()),
         tool_chain: arguments.tool_chain,
         sources_sha256: arguments.sources_sha256,
-        parts: [bootloader, partition_table, app].iter().zip(PART_FILES).map(|(segment, file)| part(segment, file)).collect(),
-        partitions,
+        parts: parts.iter().map(|(file, address, bytes)| part(file, *address, bytes)).collect(),
+        kept,
     };
 
     fs::create_dir_all(&arguments.out_dir)?;
-    for (segment, file) in segments.iter().zip(PART_FILES) {
-        fs::write(arguments.out_dir.join(file), segment.data())?;
+    for (file, _, bytes) in parts {
+        fs::write(arguments.out_dir.join(file), bytes)?;
     }
-    fs::write(arguments.out_dir.join("manifest.toml"), manifest_text(&manifest)?)?;
-    println!("{} bytes of app, SHA-256 {}", app.data().len(), manifest.image_sha256);
+    fs::write(arguments.out_dir.join("manifest.toml"), manifest_text(&manifest, &table)?)?;
+    println!("{app_len} bytes of app, SHA-256 {}", manifest.image_sha256);
     Ok(())
 }
 
-fn part(segment: &Segment<'_>, file: &str) -> Part {
-    Part {
-        file: file.to_owned(),
-        address: segment.addr,
-        size: segment.data().len(),
-        sha256: sha256_hex(segment.data()),
-    }
+fn part(file: &str, address: u32, bytes: &[u8]) -> Part {
+    Part { file: file.to_owned(), address, size: bytes.len(), sha256: sha256_hex(bytes) }
 }
 
-fn manifest_text(manifest: &Manifest) -> Result<String> {
-    Ok(format!("# Made by firmware/build; do not edit.\n{}", toml::to_string(manifest)?))
+/// The manifest with the partition table in words, as a comment.
+fn manifest_text(manifest: &Manifest, table: &PartitionTable) -> Result<String> {
+    let mut text =
+        format!("# Made by firmware/build; do not edit.\n#\n# Partitions, for {FLASH_SIZE} of flash memory:\n");
+    for partition in table.partitions() {
+        let (address, size) = (partition.offset(), partition.size());
+        text +=
+            &format!("# {:<9} {address:#8x} {size:#8x} {} {}\n", partition.name(), partition.ty(), partition.subtype());
+    }
+    Ok(format!("{text}\n{}", toml::to_string(manifest)?))
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
