@@ -7,7 +7,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::domain::Problem;
+use crate::domain::{Problem, Subject};
 
 /// A P-256 private key in memory, never on disk. Its bytes are overwritten when it is dropped, and neither `Debug` nor
 /// an error shows them.
@@ -23,14 +23,14 @@ impl HostKey {
         Ok(HostKey { pair })
     }
 
-    /// A certificate signing request, PEM, for a subject of common name and organizational unit.
-    pub fn csr_pem(&self, common_name: &str, organizational_unit: &str) -> Result<String, HostKeyError> {
+    /// A certificate signing request, PEM.
+    pub fn csr_pem(&self, subject: &Subject) -> Result<String, HostKeyError> {
         let request = |error: rcgen::Error| HostKeyError::Request { why: error.to_string() };
-        let mut subject = DistinguishedName::new();
-        subject.push(DnType::OrganizationalUnitName, organizational_unit);
-        subject.push(DnType::CommonName, common_name);
+        let mut name = DistinguishedName::new();
+        name.push(DnType::OrganizationalUnitName, subject.organizational_unit.as_str());
+        name.push(DnType::CommonName, subject.common_name.as_str());
         let mut parameters = CertificateParams::default();
-        parameters.distinguished_name = subject;
+        parameters.distinguished_name = name;
         parameters.serialize_request(&self.pair).and_then(|csr| csr.pem()).map_err(request)
     }
 
@@ -98,7 +98,9 @@ mod tests {
     #[test]
     fn a_request_carries_the_subject_and_proves_the_key() {
         let key = HostKey::generate().unwrap();
-        let pem = key.csr_pem("truckSensor-T001", "job-01HF7YAT00000000000000000A").unwrap();
+        let unit = "job-01HF7YAT00000000000000000A".to_owned();
+        let subject = Subject { common_name: "truckSensor-T001".to_owned(), organizational_unit: unit };
+        let pem = key.csr_pem(&subject).unwrap();
         let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
         let (_, csr) = X509CertificationRequest::from_der(&block.contents).unwrap();
         csr.verify_signature().unwrap();

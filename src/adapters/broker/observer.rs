@@ -10,7 +10,7 @@ use ulid::Ulid;
 use crate::{
     adapters::{cloud::AwsCloud, host_key::HostKey, tls::ClientIdentity},
     domain::{
-        JobId, PolicyName, Problem,
+        JobId, PolicyName, Problem, Subject,
         certificate::Certificate,
         thing::{Login, NewPolicy},
     },
@@ -52,7 +52,8 @@ impl Observer {
         let document = policy_document(&login, self.cloud.region(), client_id, topics);
         let policy = NewPolicy { name: self.policy.clone(), document, job: job.clone() };
         self.cloud.ensure_policy(&policy).await?;
-        let csr = self.key.csr_pem(COMMON_NAME, &job.organizational_unit())?;
+        let unit = job.organizational_unit();
+        let csr = self.key.csr_pem(&Subject { common_name: COMMON_NAME.to_owned(), organizational_unit: unit })?;
         let certificate = self.certificate.insert(self.cloud.create_certificate(&csr).await?);
         self.cloud.attach_policy(&self.policy, &certificate.arn).await?;
         Ok(())

@@ -19,6 +19,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::{domain::site::Site, ports::cloud::CloudError};
 
+/// The policy of the boards, as shipped. `${region}`, `${account}` and `${readings_topic}` are to be filled in; the
+/// other variables are AWS IoT's own, and hold each board to its own topics.
+pub const TRUCK_POLICY: &str = include_str!("../../../assets/cloud/truck-policy.json");
+
 /// Time limits of a request. An operation is a request with its repetitions.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
@@ -52,6 +56,23 @@ impl AwsCloud {
     /// # Errors
     /// [`CloudError::NoRegion`] when nothing names a region.
     pub async fn connect(site: &Site) -> Result<AwsCloud, CloudError> {
+        Self::open(site, None).await
+    }
+
+    /// The same with a given access key instead of the technician's login, for clouds that come with one.
+    ///
+    /// # Errors
+    /// [`CloudError::NoRegion`] when nothing names a region.
+    pub async fn connect_with_key(
+        site: &Site,
+        access_key_id: &str,
+        secret_access_key: &str,
+    ) -> Result<AwsCloud, CloudError> {
+        let key = Credentials::new(access_key_id, secret_access_key, None, None, "given");
+        Self::open(site, Some(key)).await
+    }
+
+    async fn open(site: &Site, key: Option<Credentials>) -> Result<AwsCloud, CloudError> {
         let limits = TimeoutConfig::builder()
             .connect_timeout(CONNECT_LIMIT)
             .operation_attempt_timeout(ATTEMPT_LIMIT)
@@ -68,6 +89,9 @@ impl AwsCloud {
         }
         if let Some(url) = &site.aws_endpoint_url {
             loader = loader.endpoint_url(url);
+        }
+        if let Some(key) = key {
+            loader = loader.credentials_provider(key);
         }
         let config = loader.load().await;
         let region = config.region().ok_or(CloudError::NoRegion)?.to_string();
