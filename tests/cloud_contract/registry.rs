@@ -124,7 +124,7 @@ pub async fn things(cloud: &AwsCloud) {
     for _ in 0..2 {
         cloud.add_to_group(&name, &group).await.unwrap();
     }
-    assert_eq!(cloud.groups_of(&name).await.unwrap(), [group.clone()]);
+    assert_eq!(cloud.groups_of(&name).await.unwrap(), vec![group.clone()]);
     for _ in 0..2 {
         cloud.remove_from_group(&name, &group).await.unwrap();
     }
@@ -188,9 +188,9 @@ pub async fn tear_down_has_an_order(cloud: &AwsCloud) {
         cloud.attach_policy(&policy.name, arn).await.unwrap();
         cloud.attach_principal(name, arn).await.unwrap();
     }
-    assert_eq!(cloud.policies_of(arn).await.unwrap(), [policy.name.clone()]);
-    assert_eq!(cloud.principals_of(name).await.unwrap(), [arn.clone()]);
-    assert_eq!(cloud.things_of(arn).await.unwrap(), [name.clone()]);
+    assert_eq!(cloud.policies_of(arn).await.unwrap(), vec![policy.name.clone()]);
+    assert_eq!(cloud.principals_of(name).await.unwrap(), vec![arn.clone()]);
+    assert_eq!(cloud.things_of(arn).await.unwrap(), vec![name.clone()]);
 
     let attached = cloud.delete_thing(name).await.unwrap_err();
     assert!(matches!(attached, CloudError::Invalid { .. } | CloudError::Conflict { .. }), "{attached:?}");
