@@ -6,6 +6,7 @@
 mod broker;
 mod ministack;
 mod registry;
+mod sandbox;
 mod shadow;
 
 use std::sync::Once;
@@ -21,6 +22,7 @@ use coldbench::{
     ports::cloud::Cloud,
 };
 use ministack::Ministack;
+use sandbox::Sandbox;
 
 /// How a stand-in is reached.
 pub struct StandIn {
@@ -63,6 +65,19 @@ async fn ministack_keeps_the_contract() {
     let ministack = Ministack::start().await;
     let stand_in = ministack.stand_in();
     keeps_the_contract(&stand_in).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sandbox_keeps_the_contract() {
+    let sandbox = Sandbox::start().await;
+    keeps_the_contract(&sandbox.stand_in()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_day_in_the_cloud_is_survived_or_told() {
+    let sandbox = Sandbox::start().await;
+    sandbox::a_bad_day(&sandbox).await;
+    sandbox::a_broker_that_goes_away(sandbox).await;
 }
 
 async fn keeps_the_contract(stand_in: &StandIn) {
