@@ -211,6 +211,7 @@ pub async fn tear_down_has_an_order(cloud: &AwsCloud) {
 
 pub async fn a_wrong_key_is_no_login(stand_in: &StandIn) {
     let cloud = AwsCloud::connect_with_key(&stand_in.site, "AKIANOBODYKNOWSTHIS1", "wrong").await.unwrap();
-    let refused = cloud.certificates().await.unwrap_err();
-    assert_eq!(Problem::from(refused).code, "cloud.login-expired");
+    for refused in [cloud.login().await.map(drop), cloud.certificates().await.map(drop)] {
+        assert_eq!(Problem::from(refused.unwrap_err()).code, "cloud.login-expired");
+    }
 }

@@ -137,3 +137,65 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// A broker that sends one answer after each packet it gets. An empty answer closes the connection.
+    async fn open_against(answers: &'static [&'static [u8]]) -> Result<Link, Failure> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let options = MqttOptions::new("coldbench-test", "127.0.0.1", listener.local_addr().unwrap().port());
+        let broker = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for answer in answers {
+                // CONNECT and SUBSCRIBE are short: one length byte after the type.
+                let mut head = [0; 2];
+                stream.read_exact(&mut head).await.unwrap();
+                let mut rest = vec![0; usize::from(head[1])];
+                stream.read_exact(&mut rest).await.unwrap();
+                if answer.is_empty() {
+                    return;
+                }
+                stream.write_all(answer).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        let (mut sink, _messages) = Sink::new();
+        let opened = Link::open(options, &["mine".to_owned(), "theirs".to_owned()], &mut sink).await;
+        broker.abort();
+        opened
+    }
+
+    const CONNACK: &[u8] = &[0x20, 2, 0, 0];
+
+    #[tokio::test]
+    async fn both_topics_must_be_granted() {
+        assert!(open_against(&[CONNACK, &[0x90, 4, 0, 1, 1, 1]]).await.is_ok());
+        let Err(Failure::Broker(BrokerError::Denied { topic })) =
+            open_against(&[CONNACK, &[0x90, 4, 0, 1, 1, 0x80]]).await
+        else {
+            panic!("the second topic was not granted")
+        };
+        assert_eq!(topic, "theirs");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_at_a_subscription_is_a_denial() {
+        let opened = open_against(&[CONNACK, &[]]).await;
+        assert!(matches!(opened, Err(Failure::Broker(BrokerError::Denied { .. }))), "{:?}", opened.err());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_from_a_broker_that_is_busy() {
+        let refused = open_against(&[&[0x20, 2, 0, 5]]).await;
+        assert!(matches!(refused, Err(Failure::Broker(BrokerError::Refused { .. }))), "{:?}", refused.err());
+        let busy = open_against(&[&[0x20, 2, 0, 3]]).await;
+        assert!(matches!(busy, Err(Failure::NoWay(_))), "{:?}", busy.err());
+    }
+}

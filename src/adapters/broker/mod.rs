@@ -211,35 +211,36 @@ impl Seat {
         }
         let tries = async {
             let mut wait = FIRST_WAIT;
-            for _ in 1..TRIES {
-                match self.connect_once(way, sink).await {
-                    Ok(link) => return Ok(link),
-                    Err(failure) => tracing::debug!(?way, ?failure, "no connection to the broker yet"),
+            let mut attempt = 1;
+            loop {
+                // What fails here was tried often enough by the cloud's adapter.
+                let options = self.options(way).await.map_err(|problem| Failure::NoWay(problem.to_string()))?;
+                match Link::open(options, &self.topics, sink).await {
+                    Err(failure) if attempt < TRIES => tracing::debug!(?way, ?failure, "not connected yet"),
+                    connected => return connected,
                 }
                 sleep(wait.mul_f64(rand::random_range(0.75..1.25))).await;
                 wait *= 2;
+                attempt += 1;
             }
-            self.connect_once(way, sink).await
         };
         let late = || Failure::NoWay(format!("no answer within {} s", WAY_LIMIT.as_secs()));
         timeout(WAY_LIMIT, tries).await.unwrap_or_else(|_| Err(late()))
     }
 
-    async fn connect_once(&self, way: Way, sink: &mut Sink) -> Result<Link, Failure> {
-        let options = match way {
+    async fn options(&self, way: Way) -> Result<MqttOptions, Problem> {
+        match way {
             Way::WebSocket => self.web_socket().await,
             Way::Certificate => self.certificate(None, None).await,
             Way::CertificateOn443 => self.certificate(Some(443), Some(b"x-amzn-mqtt-ca")).await,
-        };
-        let options = options.map_err(|problem| Failure::NoWay(problem.to_string()))?;
-        Link::open(options, &self.topics, sink).await
+        }
     }
 
     /// A URL is signed anew for each connection.
     async fn web_socket(&self) -> Result<MqttOptions, Problem> {
         let Route { site, cloud, .. } = &*self.route;
         let iot_endpoint = match cloud.endpoint_url() {
-            Some(_) => cloud.data_address().await?,
+            Some(_) => cloud.data_address().await?.to_owned(),
             None => cloud.endpoint().await?.host,
         };
         let address = WebSocketAddress::new(cloud.endpoint_url(), &iot_endpoint);

@@ -16,6 +16,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::OnceCell;
 
 use crate::{domain::site::Site, ports::cloud::CloudError};
 
@@ -46,6 +47,8 @@ struct Inner {
     data: aws_sdk_iotdataplane::Client,
     sts: aws_sdk_sts::Client,
     pace: pace::Pace,
+    /// The account's address does not change.
+    data_address: OnceCell<String>,
 }
 
 impl AwsCloud {
@@ -104,6 +107,7 @@ impl AwsCloud {
                 data: aws_sdk_iotdataplane::Client::new(&config),
                 sts: aws_sdk_sts::Client::new(&config),
                 pace: pace::Pace::default(),
+                data_address: OnceCell::new(),
                 config,
             }),
         })
@@ -131,7 +135,11 @@ impl AwsCloud {
     }
 
     /// The account's own address for devices and WebSocket, `host` or `host:port` (DescribeEndpoint `iot:Data-ATS`).
-    pub(super) async fn data_address(&self) -> Result<String, CloudError> {
+    pub(super) async fn data_address(&self) -> Result<&str, CloudError> {
+        self.inner.data_address.get_or_try_init(|| self.describe_endpoint()).await.map(String::as_str)
+    }
+
+    async fn describe_endpoint(&self) -> Result<String, CloudError> {
         let operation = "DescribeEndpoint";
         let request = self.inner.iot.describe_endpoint().endpoint_type("iot:Data-ATS");
         let answer = self.run(operation, request.send()).await?;

@@ -60,11 +60,11 @@ impl Cloud for AwsCloud {
 
     async fn endpoint(&self) -> Result<Endpoint, CloudError> {
         let host = match &self.inner.iot_endpoint {
-            Some(host) => host.clone(),
+            Some(host) => host,
             None => self.data_address().await?,
         };
         // Some stand-ins add the port of their HTTP gateway, which is not that of the broker.
-        let host = host.split_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
+        let host = host.split_once(':').map_or(host, |(host, _)| host).to_owned();
         Ok(Endpoint { host, port: self.inner.iot_port.unwrap_or(MQTT_PORT) })
     }
 
