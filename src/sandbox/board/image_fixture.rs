@@ -7,21 +7,21 @@ use sha2::{Digest, Sha256};
 
 use super::flash::Flash;
 
-pub(super) const TABLE_OFFSET: u32 = 0x8000;
-pub(super) const APP_OFFSET: u32 = 0x2_0000;
+pub(crate) const TABLE_OFFSET: u32 = 0x8000;
+pub(crate) const APP_OFFSET: u32 = 0x2_0000;
 /// Label, type, subtype, offset, length.
-pub(super) type Row<'a> = (&'a str, u8, u8, u32, u32);
+pub(crate) type Row<'a> = (&'a str, u8, u8, u32, u32);
 
-pub(super) const ROWS: [Row<'static>; 3] =
+pub(crate) const ROWS: [Row<'static>; 3] =
     [("nvs", 1, 2, 0x9000, 0x6000), ("calib", 1, 0x40, 0xf000, 0x2000), ("factory", 0, 0, APP_OFFSET, 0x20_0000)];
 
 /// Boot loader image: a header and one segment.
-pub(super) fn bootloader_image() -> Vec<u8> {
+pub(crate) fn bootloader_image() -> Vec<u8> {
     image(&[0x5a; 512])
 }
 
 /// App image of this version, 40 kB so that a transfer has several blocks.
-pub(super) fn app_image(version: &str) -> Vec<u8> {
+pub(crate) fn app_image(version: &str) -> Vec<u8> {
     let mut segment = vec![0; 256];
     segment[..4].copy_from_slice(&0xabcd_5432_u32.to_le_bytes());
     segment[16..16 + version.len()].copy_from_slice(version.as_bytes());
@@ -34,7 +34,7 @@ pub(super) fn app_image(version: &str) -> Vec<u8> {
     image(&segment)
 }
 
-pub(super) fn partition_table(rows: &[Row<'_>]) -> Vec<u8> {
+pub(crate) fn partition_table(rows: &[Row<'_>]) -> Vec<u8> {
     let mut table = Vec::new();
     for (label, kind, subtype, offset, len) in rows {
         let mut row = [0; 32];
@@ -50,13 +50,13 @@ pub(super) fn partition_table(rows: &[Row<'_>]) -> Vec<u8> {
     table
 }
 
-pub(super) fn blank_flash() -> (tempfile::TempDir, Flash) {
+pub(crate) fn blank_flash() -> (tempfile::TempDir, Flash) {
     let dir = tempfile::tempdir().unwrap();
     let flash = Flash::open(&dir.path().join("flash.bin")).unwrap();
     (dir, flash)
 }
 
-pub(super) fn flash_with_app(version: &str) -> (tempfile::TempDir, Flash) {
+pub(crate) fn flash_with_app(version: &str) -> (tempfile::TempDir, Flash) {
     let (dir, flash) = blank_flash();
     flash.program(0, &bootloader_image()).unwrap();
     flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
