@@ -20,7 +20,6 @@ use tokio::sync::OnceCell;
 
 use crate::{domain::site::Site, ports::cloud::CloudError};
 
-
 /// Time limits of a request. An operation is a request with its repetitions.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
