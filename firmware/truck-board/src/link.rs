@@ -28,6 +28,8 @@ pub struct Link<W> {
     moved: Instant,
     /// How often something was dropped because it did not leave.
     dropped: u32,
+    /// Somebody has taken a byte since the last drop.
+    heard: bool,
 }
 
 impl<W: Wire> Link<W> {
@@ -39,6 +41,7 @@ impl<W: Wire> Link<W> {
             outgoing: VecDeque::with_capacity(QUEUE_LEN),
             moved: Instant::now(),
             dropped: 0,
+            heard: false,
         }
     }
 
@@ -77,9 +80,9 @@ impl<W: Wire> Link<W> {
         self.queue(&frame::encode(channel, payload));
     }
 
-    /// How often something was dropped because it did not leave, since the last call.
-    pub fn take_dropped(&mut self) -> u32 {
-        core::mem::take(&mut self.dropped)
+    /// How often something was dropped since this was told last; told only when there is somebody to hear it.
+    pub fn take_dropped(&mut self) -> Option<u32> {
+        (self.heard && self.dropped > 0).then(|| core::mem::take(&mut self.dropped))
     }
 
     /// Puts on the line what it takes now. Never waits.
@@ -90,11 +93,12 @@ impl<W: Wire> Link<W> {
                 0 if self.moved.elapsed() < PATIENCE => return,
                 0 => {
                     self.outgoing.clear();
-                    self.dropped = self.dropped.saturating_add(1);
+                    self.count_drop();
                 }
                 sent => {
                     self.outgoing.drain(..sent);
                     self.moved = Instant::now();
+                    self.heard = true;
                 }
             }
         }
@@ -113,7 +117,12 @@ impl<W: Wire> Link<W> {
         if self.outgoing.len() + frame.len() <= QUEUE_LEN {
             self.outgoing.extend(frame);
         } else {
-            self.dropped = self.dropped.saturating_add(1);
+            self.count_drop();
         }
+    }
+
+    fn count_drop(&mut self) {
+        self.dropped = self.dropped.saturating_add(1);
+        self.heard = false;
     }
 }

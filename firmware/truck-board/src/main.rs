@@ -25,7 +25,7 @@ mod storage;
 mod wire;
 mod wiring;
 
-use alloc::{format, string::String};
+use alloc::format;
 
 use coldbench_protocol::{Answer, Call, Request, Response, frame::Channel};
 use coldbench_sensor::{
@@ -94,12 +94,10 @@ fn main() -> ! {
             board.poll().into_iter().for_each(|event| links.pass_on(event));
         }
         if button.was_held() {
-            let (_, effect) = board.answer(Request::EraseCredentials);
-            links.log("credentials erased by the button");
-            links.carry_out(effect);
+            let (result, _) = board.answer(Request::EraseCredentials);
+            links.log(if result.is_ok() { "credentials erased by the button" } else { "credentials not erased" });
         }
-        let effect = links.serve(&mut board);
-        links.carry_out(effect);
+        links.serve(&mut board);
     }
 }
 
@@ -154,48 +152,33 @@ impl Links {
     }
 
     /// Moves bytes and answers what was asked.
-    fn serve(&mut self, board: &mut TruckBoard) -> Option<Effect> {
-        let serial = self.serial.as_mut().and_then(|link| serve(link, board));
-        serial.or_else(|| serve(&mut self.usb, board))
+    fn serve(&mut self, board: &mut TruckBoard) {
+        self.serial.iter_mut().for_each(|link| serve(link, board));
+        serve(&mut self.usb, board);
     }
+}
 
-    fn carry_out(&mut self, effect: Option<Effect>) {
+/// Moves bytes on one link and answers what was asked there. A reset waits until its answer has left.
+fn serve<W: Wire>(link: &mut Link<W>, board: &mut TruckBoard) {
+    for Call { number, request } in link.calls() {
+        let (result, effect) = board.answer(request);
+        link.answer(&Answer { number, result });
         match effect {
             Some(Effect::Reboot) => {
-                self.flush();
+                link.flush();
                 reset::reboot();
             }
             Some(Effect::RebootToLoader) => {
-                self.flush();
+                link.flush();
                 reset::reboot_to_loader();
             }
             // No network of its own yet: nobody else has to know.
             Some(Effect::ConnectionChanged | Effect::SettingsChanged) | None => (),
         }
     }
-
-    fn flush(&mut self) {
-        self.serial.iter_mut().for_each(Link::flush);
-        self.usb.flush();
-    }
-}
-
-/// Answers what was asked on one link, up to the first request with an effect.
-fn serve<W: Wire>(link: &mut Link<W>, board: &mut TruckBoard) -> Option<Effect> {
-    let mut effect = None;
-    for Call { number, request } in link.calls() {
-        let (result, wanted) = board.answer(request);
-        link.answer(&Answer { number, result });
-        effect = effect.or(wanted);
-    }
-    match link.take_dropped() {
-        0 => (),
-        dropped => link.send(Channel::Log, dropped_text(dropped).as_bytes()),
+    if let Some(dropped) = link.take_dropped() {
+        let text = format!("{dropped} times something was dropped because nobody took it");
+        link.send(Channel::Log, text.as_bytes());
     }
     link.pump();
-    effect
-}
-
-fn dropped_text(dropped: u32) -> String {
-    format!("{dropped} times something was dropped because nobody took it")
 }
