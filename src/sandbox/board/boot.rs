@@ -231,7 +231,7 @@ fn read_image(flash: &Flash, offset: u32, room: u32) -> Result<Image, &'static s
     for _ in 0..segments {
         let len = word(&read(at, SEGMENT_HEADER_LEN)?, 4);
         at += SEGMENT_HEADER_LEN;
-        if len % 4 != 0 || len > room || at + len > room {
+        if !len.is_multiple_of(4) || len > room || at + len > room {
             return Err("invalid segment length");
         }
         flash

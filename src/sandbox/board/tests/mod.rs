@@ -23,6 +23,8 @@ use super::{
     *,
 };
 
+mod broker;
+
 /// Far more than anything here takes, so that a loaded machine passes too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -42,12 +44,7 @@ impl Bench {
 
     /// A board with a valid app in flash.
     fn flashed(version: &str) -> Self {
-        Bench::with(|options| {
-            let flash = flash::Flash::open(&options.dir.join("Board1.flash.bin")).unwrap();
-            flash.program(0, &bootloader_image()).unwrap();
-            flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
-            flash.program(APP_OFFSET, &app_image(version)).unwrap();
-        })
+        Bench::with(|options| flash_file(options, version))
     }
 
     fn wait_for(&self, wanted: impl Fn(&Activity) -> bool) {
@@ -152,6 +149,14 @@ impl ProgressCallbacks for Skips {
     fn finish(&mut self, skipped: bool) {
         self.0 += usize::from(skipped);
     }
+}
+
+/// Puts a valid app in flash before the board starts.
+fn flash_file(options: &BoardOptions, version: &str) {
+    let flash = flash::Flash::open(&options.dir.join("Board1.flash.bin")).unwrap();
+    flash.program(0, &bootloader_image()).unwrap();
+    flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
+    flash.program(APP_OFFSET, &app_image(version)).unwrap();
 }
 
 /// Everything in one go: afterwards the flasher resets the board.
@@ -279,10 +284,7 @@ fn a_board_that_is_unplugged_comes_back_under_the_same_name() {
 #[test]
 fn faults_happen_once_and_the_board_recovers() {
     let bench = Bench::with(|options| {
-        let flash = flash::Flash::open(&options.dir.join("Board1.flash.bin")).unwrap();
-        flash.program(0, &bootloader_image()).unwrap();
-        flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
-        flash.program(APP_OFFSET, &app_image("1.0.0")).unwrap();
+        flash_file(options, "1.0.0");
         options.faults = vec!["garbage@0=300".parse().unwrap(), "hang@10=300".parse().unwrap()];
     });
     let mut link = Link::new(bench.open());
