@@ -34,9 +34,10 @@ async fn watched<F: Future<Output = Finished>>(
     start: impl FnOnce(mpsc::Sender<Event>) -> F,
 ) -> (Option<Finished>, Vec<Event>) {
     let (sender, mut receiver) = mpsc::channel(4096);
+    let mut killed = world.killed.subscribe();
     let finished = tokio::select! {
         biased;
-        () = world.killed.notified() => None,
+        _ = killed.wait_for(|dead| *dead) => None,
         finished = start(sender) => Some(finished),
     };
     let mut events = Vec::new();

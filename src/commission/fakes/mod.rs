@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use time::OffsetDateTime;
 use tokio::{
-    sync::{Notify, broadcast, mpsc},
+    sync::{broadcast, mpsc, watch},
     time::{Duration, sleep},
 };
 
@@ -65,7 +65,8 @@ pub struct Switches {
 /// The world behind the ports.
 pub struct World {
     pub switches: Mutex<Switches>,
-    pub killed: Notify,
+    /// Whether the process is dead.
+    pub killed: watch::Sender<bool>,
     pub cloud: Mutex<CloudState>,
     pub board: Mutex<board::BoardState>,
     pub ledger: Mutex<ledger::LedgerState>,
@@ -87,7 +88,7 @@ impl World {
     pub fn with_operator(answer: fn(&Question) -> Reply) -> Arc<Self> {
         let world = Arc::new(World {
             switches: Mutex::default(),
-            killed: Notify::new(),
+            killed: watch::Sender::new(false),
             cloud: Mutex::default(),
             board: Mutex::new(board::BoardState::blank(mac())),
             ledger: Mutex::default(),
@@ -115,6 +116,7 @@ impl World {
     /// Sets what goes wrong next; the dead live again.
     pub fn arm(&self, fault: Option<(&'static str, Fault)>, kill_at: Option<usize>) {
         *lock(&self.switches) = Switches { fault, kill_at, ..Switches::default() };
+        self.killed.send_replace(false);
     }
 
     /// Whether the armed moment has not come.
@@ -135,7 +137,7 @@ impl World {
         switches.moment += 1;
         if switches.kill_at == Some(switches.moment) {
             switches.dead = true;
-            self.killed.notify_one();
+            self.killed.send_replace(true);
         }
         true
     }
