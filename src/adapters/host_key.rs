@@ -4,10 +4,23 @@ use std::fmt;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::domain::{Problem, Subject};
+use crate::{
+    domain::Subject,
+    ports::keys::{self, HostKeys, KeyError},
+};
+
+/// Makes the keys of boards with rcgen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RcgenKeys;
+
+impl HostKeys for RcgenKeys {
+    fn make(&self, subject: &Subject) -> Result<keys::HostKey, KeyError> {
+        let key = HostKey::generate()?;
+        Ok(keys::HostKey { csr_pem: key.csr_pem(subject)?, key_pem: key.private_key_pem() })
+    }
+}
 
 /// A P-256 private key in memory, never on disk. Its bytes are overwritten when it is dropped, and neither `Debug` nor
 /// an error shows them.
@@ -17,21 +30,19 @@ pub struct HostKey {
 
 impl HostKey {
     /// Makes a key.
-    pub fn generate() -> Result<Self, HostKeyError> {
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-            .map_err(|error| HostKeyError::Generate { why: error.to_string() })?;
+    pub fn generate() -> Result<Self, KeyError> {
+        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         Ok(HostKey { pair })
     }
 
     /// A certificate signing request, PEM.
-    pub fn csr_pem(&self, subject: &Subject) -> Result<String, HostKeyError> {
-        let request = |error: rcgen::Error| HostKeyError::Request { why: error.to_string() };
+    pub fn csr_pem(&self, subject: &Subject) -> Result<String, KeyError> {
         let mut name = DistinguishedName::new();
         name.push(DnType::OrganizationalUnitName, subject.organizational_unit.as_str());
         name.push(DnType::CommonName, subject.common_name.as_str());
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name = name;
-        parameters.serialize_request(&self.pair).and_then(|csr| csr.pem()).map_err(request)
+        parameters.serialize_request(&self.pair).and_then(|csr| csr.pem()).map_err(failed)
     }
 
     /// The public key, DER `SubjectPublicKeyInfo` (RFC 5280).
@@ -62,31 +73,8 @@ impl fmt::Debug for HostKey {
     }
 }
 
-/// What went wrong with a key made here.
-#[derive(Debug, Error)]
-pub enum HostKeyError {
-    /// No key could be made.
-    #[error("No key could be made on this computer ({why})")]
-    Generate {
-        /// Why, for support.
-        why: String,
-    },
-    /// No signing request could be made.
-    #[error("No certificate signing request could be made ({why})")]
-    Request {
-        /// Why, for support.
-        why: String,
-    },
-}
-
-impl From<HostKeyError> for Problem {
-    fn from(error: HostKeyError) -> Self {
-        let code = match &error {
-            HostKeyError::Generate { .. } => "key.generate",
-            HostKeyError::Request { .. } => "key.request",
-        };
-        Problem::new(code, error.to_string(), "Let the board make its key, without --host-key")
-    }
+fn failed(error: rcgen::Error) -> KeyError {
+    KeyError::Make { why: error.to_string() }
 }
 
 #[cfg(test)]

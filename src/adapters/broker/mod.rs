@@ -42,7 +42,7 @@ const TRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// All tries on one way end within this time.
 const WAY_LIMIT: Duration = Duration::from_secs(20);
-/// How long [`RumqttBroker::close`] waits.
+/// How long closing waits for the observations.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A way to the broker.
@@ -87,22 +87,6 @@ impl RumqttBroker {
         let route = Route { site: site.clone(), cloud, ways };
         RumqttBroker { route: Arc::new(route), open: Arc::default() }
     }
-
-    /// Waits until the observations that were dropped have retired what they registered, 30 s at most. To be called
-    /// before the program ends.
-    pub async fn close(&self) {
-        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
-        let ended = async {
-            for observation in open {
-                if let Err(error) = observation.await {
-                    tracing::warn!(%error, "an observation ended badly");
-                }
-            }
-        };
-        if timeout(CLOSE_LIMIT, ended).await.is_err() {
-            tracing::warn!("an observation did not end in time");
-        }
-    }
 }
 
 #[async_trait]
@@ -121,6 +105,20 @@ impl Broker for RumqttBroker {
             Ok(Ok(())) => Ok(Observation { messages }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(BrokerError::Lost { why: "the observation was broken off".to_owned() }),
+        }
+    }
+
+    async fn close(&self) {
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = async {
+            for observation in open {
+                if let Err(error) = observation.await {
+                    tracing::warn!(%error, "an observation ended badly");
+                }
+            }
+        };
+        if timeout(CLOSE_LIMIT, ended).await.is_err() {
+            tracing::warn!("an observation did not end in time");
         }
     }
 }

@@ -20,10 +20,6 @@ use tokio::sync::OnceCell;
 
 use crate::{domain::site::Site, ports::cloud::CloudError};
 
-/// The policy of the boards, as shipped. `${region}`, `${account}` and `${readings_topic}` are to be filled in; the
-/// other variables are AWS IoT's own, and hold each board to its own topics.
-pub const TRUCK_POLICY: &str = include_str!("../../../assets/cloud/truck-policy.json");
-
 /// Time limits of a request. An operation is a request with its repetitions.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
