@@ -24,6 +24,16 @@ pub struct References {
     pub door: Option<DoorLevel>,
 }
 
+impl References {
+    /// Reads a file of references.
+    ///
+    /// # Errors
+    /// `calibration.file` with line, column and reason.
+    pub fn parse(text: &str) -> Result<Self, super::Problem> {
+        super::toml_file::parse(text, "The calibration file", "calibration.file")
+    }
+}
+
 /// A point at which reference and probe were read together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

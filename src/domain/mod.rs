@@ -5,6 +5,7 @@
 
 pub mod calibration;
 pub mod certificate;
+pub mod finding;
 pub mod ids;
 pub mod image;
 pub mod problem;
@@ -12,6 +13,7 @@ pub mod reading;
 pub mod shadow;
 pub mod site;
 pub mod thing;
+mod toml_file;
 
 pub use coldbench_protocol::{
     Calibration, DoorPolarity, Hello, Identity, Install, Line, Network, Position, ProbeFault, ProbeRom, RawProbe,

@@ -119,6 +119,71 @@ impl Default for Site {
 }
 
 impl Site {
+    /// Reads a profile. Paths in it are taken as written; see `adapters::files` for those relative to the file.
+    ///
+    /// # Errors
+    /// `site.invalid` with line, column and reason; an unknown key comes with the nearest known one.
+    pub fn parse(text: &str) -> Result<Self, super::Problem> {
+        let site: Site = super::toml_file::parse(text, "The site profile", "site.invalid")?;
+        site.checked()
+    }
+
+    /// Holds what types cannot: bounds of numbers, placeholders of templates, limits of AWS IoT.
+    fn checked(self) -> Result<Self, super::Problem> {
+        let refuse = |what: String, advice: &str| Err(super::Problem::new("site.invalid", what, advice));
+        if !(1..=3600).contains(&self.interval_secs) {
+            let what = format!("The site profile has interval_secs = {}, outside 1 to 3600", self.interval_secs);
+            return refuse(what, "Write 5 for the usual interval");
+        }
+        if !self.readings_topic.contains("{thing}") {
+            return refuse(
+                "The site profile's readings_topic has no {thing}".into(),
+                "Each board needs a topic of its own",
+            );
+        }
+        if self.readings_topic.matches('/').count() > 7 || self.readings_topic.starts_with('$') {
+            return refuse(
+                "The site profile's readings_topic is not one AWS IoT takes".into(),
+                "Use at most 7 slashes, and no $ at the start",
+            );
+        }
+        if !self.thing_name.contains("{truck}") {
+            return refuse(
+                "The site profile's thing_name has no {truck}".into(),
+                "Each truck needs a thing of its own",
+            );
+        }
+        if !(1..=100).contains(&self.prove_samples) {
+            let what = format!("The site profile has prove_samples = {}, outside 1 to 100", self.prove_samples);
+            return refuse(what, "Write 3 for the usual proof");
+        }
+        for (name, value) in &self.attributes {
+            let is_name = !name.is_empty()
+                && name.len() <= 128
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.,@/:#-".contains(c));
+            let is_value =
+                value.len() <= 800 && value.chars().all(|c| c.is_ascii_alphanumeric() || "_.,@/:#-".contains(c));
+            if !is_name || !is_value {
+                let what = format!("The site profile's attribute {name:?} has a name or value that AWS IoT refuses");
+                return refuse(what, "Use letters, digits and _ . , @ / : # -, without spaces");
+            }
+        }
+        Ok(self)
+    }
+
+    /// The thing's name for a truck.
+    ///
+    /// # Errors
+    /// `input.thing` when the truck's id has characters a thing name cannot hold.
+    pub fn thing_for(&self, truck: &super::TruckId) -> Result<super::ThingName, super::Problem> {
+        self.thing_name.replace("{truck}", truck.as_str()).parse()
+    }
+
+    /// The topic of a thing's readings.
+    pub fn topic_for(&self, thing: &super::ThingName) -> String {
+        self.readings_topic.replace("{thing}", thing.as_str())
+    }
+
     /// What every board of the site is set to.
     pub fn settings(&self) -> Settings {
         let usual = match self.power {

@@ -109,7 +109,7 @@ async fn api(State(gate): State<Gate>, request: Request) -> Response {
     };
     let path: Vec<String> = parts.uri.path().trim_start_matches('/').split('/').map(sigv4::decode).collect();
     let query = sigv4::decoded_query(parts.uri.query().unwrap_or_default());
-    let Some((operation, name)) = route(parts.method.as_str(), &path, |key| query.contains_key(key)) else {
+    let Some((operation, name)) = route(parts.method.as_str(), &path) else {
         let message = format!("No method found matching route {} for http method {}", parts.uri.path(), parts.method);
         return refusal(&ApiError::new("UnknownOperationException", message), None);
     };

@@ -1,7 +1,7 @@
 //! AWS's paths: which operation a request is.
 
 /// Finds the operation and the name in its path. Segments are decoded; the leading slash is gone.
-pub(super) fn route(method: &str, path: &[String], query_has: impl Fn(&str) -> bool) -> Option<(&'static str, String)> {
+pub(super) fn route(method: &str, path: &[String]) -> Option<(&'static str, String)> {
     let segments: Vec<&str> = path.iter().map(String::as_str).collect();
     let (operation, name) = match (method, segments.as_slice()) {
         ("POST", ["things", name]) => ("CreateThing", *name),
@@ -40,7 +40,7 @@ pub(super) fn route(method: &str, path: &[String], query_has: impl Fn(&str) -> b
         ("POST", ["policy-targets", name]) => ("ListTargetsForPolicy", *name),
         ("GET", ["endpoint"]) => ("DescribeEndpoint", ""),
         ("POST", ["tags"]) => ("TagResource", ""),
-        ("GET", ["tags"]) if query_has("resourceArn") => ("ListTagsForResource", ""),
+        ("GET", ["tags"]) => ("ListTagsForResource", ""),
         ("POST", ["untag"]) => ("UntagResource", ""),
         // The query protocol of STS names the operation in the body.
         ("POST", [""]) => ("GetCallerIdentity", ""),

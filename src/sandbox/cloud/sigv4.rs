@@ -44,7 +44,7 @@ pub(super) fn verify(parts: &Parts, body: &[u8], keys: &Credentials, now: Offset
         _ => hex::encode(Sha256::digest(body)),
     };
     let query = canonical_query(parts.uri.query().unwrap_or_default());
-    claim.check(parts, &[encode(parts.uri.path(), true)], &query, &payload_hash, keys, now)
+    claim.check(parts, &encode(parts.uri.path(), true), &query, &payload_hash, keys, now)
 }
 
 /// Verifies the signed query of a WebSocket address.
@@ -59,14 +59,14 @@ pub(super) fn verify_query(parts: &Parts, keys: &Credentials, now: OffsetDateTim
     };
     let unsigned: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("X-Amz-Signature=")).collect();
     let payload_hash = hex::encode(Sha256::digest(b""));
-    claim.check(parts, &[parts.uri.path().to_owned()], &canonical_query(&unsigned.join("&")), &payload_hash, keys, now)
+    claim.check(parts, parts.uri.path(), &canonical_query(&unsigned.join("&")), &payload_hash, keys, now)
 }
 
 impl Claim {
     fn check(
         &self,
         parts: &Parts,
-        paths: &[String],
+        path: &str,
         query: &str,
         payload_hash: &str,
         keys: &Credentials,
@@ -91,7 +91,7 @@ impl Claim {
             return Err(refuse(format!("Signature not yet current: {} is still later than {}", self.date, now + SKEW)));
         }
         let key = generate_signing_key(&keys.secret_access_key, SystemTime::from(at), region, service);
-        let matches = |path: &String, host: &str| {
+        let matches = |host: &str| {
             let canonical = [
                 parts.method.as_str(),
                 path,
@@ -111,7 +111,7 @@ impl Claim {
         // Some signers leave the port out of the host.
         let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
         let hosts = [host, host.rsplit_once(':').map_or(host, |(name, _)| name)];
-        match paths.iter().any(|path| hosts.iter().any(|host| matches(path, host))) {
+        match hosts.into_iter().any(matches) {
             true => Ok(()),
             false => Err(refuse(
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.",

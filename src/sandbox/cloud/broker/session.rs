@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::common::Cursor;
-use mqtt_protocol_core::mqtt::connection::Event;
+use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event};
 use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait as _, Packet, Qos, v3_1_1};
 use mqtt_protocol_core::mqtt::result_code::{ConnectReturnCode, SubackReturnCode};
 use mqtt_protocol_core::mqtt::{Connection, Version, role};
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_MAX_SECS: u16 = 1200;
 /// The most a message may carry.
 const PAYLOAD_LIMIT_BYTES: usize = 128 * 1024;
+/// The most one packet may take: a full message with its topic and header.
+const PACKET_LIMIT_BYTES: u32 = PAYLOAD_LIMIT_BYTES as u32 + 1024;
 /// Filters in one SUBSCRIBE.
 const FILTERS_PER_SUBSCRIBE: usize = 8;
 
@@ -50,7 +52,8 @@ pub(in crate::sandbox::cloud) async fn session<S>(stream: S, identity: Identity,
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mqtt = Connection::new(Version::V3_1_1);
+    let limits = ConnectionOptions::new().maximum_packet_size_recv(PACKET_LIMIT_BYTES);
+    let mqtt = Connection::with_options(Version::V3_1_1, limits);
     let mut stopped = hub.stopped.clone();
     let mut session = Session { stream, mqtt, identity, hub };
     tokio::select! {
@@ -151,12 +154,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             for event in self.mqtt.recv(&mut cursor) {
                 match event {
                     Event::NotifyPacketReceived(packet) => packets.push(packet),
-                    Event::NotifyError(_) | Event::RequestClose => {
-                        // A goodbye ends the connection too; it is in the packets.
-                        if !packets.iter().any(|packet| matches!(packet, Packet::V3_1_1Disconnect(_))) {
-                            return Err(End::Cut);
-                        }
-                    }
+                    // A goodbye closes the connection too; it is among the packets.
+                    Event::NotifyError(_) | Event::RequestClose if !says_goodbye(&packets) => return Err(End::Cut),
                     _ => {}
                 }
             }
@@ -263,6 +262,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         timeout(PATIENCE, written).await.map_err(|_| End::Cut)?.map_err(|_| End::Cut)
     }
+}
+
+fn says_goodbye(packets: &[Packet]) -> bool {
+    packets.iter().any(|packet| matches!(packet, Packet::V3_1_1Disconnect(_)))
 }
 
 fn will_of(connect: &v3_1_1::Connect) -> Option<Will> {

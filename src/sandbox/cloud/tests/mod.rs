@@ -70,7 +70,7 @@ async fn start() -> Fixture {
 
 /// Status and code of a refusal.
 fn refused<T: std::fmt::Debug, E: ProvideErrorMetadata>(result: Result<T, SdkError<E, HttpResponse>>) -> (u16, String) {
-    let error = result.err().expect("it is refused");
+    let error = result.expect_err("it is refused");
     let status = error.raw_response().expect("there is an answer").status().as_u16();
     (status, error.code().unwrap_or_default().to_owned())
 }
@@ -161,6 +161,7 @@ struct Client {
 impl Client {
     fn new(mut options: MqttOptions) -> Self {
         options.set_keep_alive(Duration::from_secs(30));
+        options.set_max_packet_size(1 << 20, 1 << 20);
         let (client, events) = AsyncClient::new(options, 16);
         Self { client, events }
     }
@@ -169,10 +170,9 @@ impl Client {
     async fn until<T>(&mut self, mut wanted: impl FnMut(Packet) -> Option<T>) -> Result<T, ConnectionError> {
         soon(async {
             loop {
-                if let Event::Incoming(packet) = self.events.poll().await? {
-                    if let Some(found) = wanted(packet) {
-                        return Ok(found);
-                    }
+                let Event::Incoming(packet) = self.events.poll().await? else { continue };
+                if let Some(found) = wanted(packet) {
+                    return Ok(found);
                 }
             }
         })

@@ -49,8 +49,15 @@ async fn a_technician_hears_every_device() {
     let mut technician = fixture.technician("bench").connected().await;
     technician.subscribe("dt/cold/#").await;
     let mut device = fixture.device("truck1", &credential).connected().await;
-    device.publish("dt/cold/truck1/readings", r#"{"sequence":1}"#).await.unwrap();
-    assert_eq!(technician.message().await, ("dt/cold/truck1/readings".to_owned(), json!({ "sequence": 1 })));
+    let topic = "dt/cold/truck1/readings".to_owned();
+    device.publish(&topic, r#"{"sequence":1}"#).await.unwrap();
+    assert_eq!(technician.message().await, (topic.clone(), json!({ "sequence": 1 })));
+
+    // As long as a message may be, and longer.
+    let long = json!("x".repeat(128 * 1024 - 2));
+    device.publish(&topic, &long.to_string()).await.unwrap();
+    assert_eq!(technician.message().await, (topic.clone(), long));
+    device.publish(&topic, &"x".repeat(128 * 1024 + 1)).await.unwrap_err();
 }
 
 #[tokio::test]

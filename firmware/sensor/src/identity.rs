@@ -1,0 +1,274 @@
+//! Who the board is in the cloud: key, certificate signing request and installed certificate.
+//!
+//! Everything is kept in one item of the store, so that each change happens whole or not at all. A new key waits beside
+//! the installed identity until its certificate comes; a failed installation leaves the board as it was.
+
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+
+use coldbench_protocol::{Identity, Install, Network, Refusal, Subject};
+use p256::{
+    SecretKey,
+    pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use x509_cert::{
+    Certificate,
+    der::{Decode, Encode},
+};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    hardware::{Item, Store},
+    kept, pem, request,
+};
+
+/// A random number is a key unless it is 0 or beyond the order of the curve: one in 2³². More tries mean no randomness.
+const KEY_TRIES: usize = 4;
+
+/// What an MQTT session needs. It has no `Debug`, because it holds the key.
+#[derive(Clone)]
+pub struct Connection {
+    /// Name of the thing; also the MQTT client id.
+    pub thing_name: String,
+    /// Host name of the broker, for DNS, SNI and certificate check.
+    pub endpoint: String,
+    /// TCP port of the broker.
+    pub port: u16,
+    /// Topic of the readings.
+    pub readings_topic: String,
+    /// How the board reaches the broker.
+    pub network: Network,
+    /// Device certificate first, then what stands between it and its CA, each as DER.
+    pub certificate_chain_der: Vec<Vec<u8>>,
+    /// CAs that the broker's certificate is checked against, each as DER.
+    pub ca_der: Vec<Vec<u8>>,
+    /// Private key, as PKCS#8 DER. Wiped when dropped.
+    pub key_pkcs8_der: Zeroizing<Vec<u8>>,
+}
+
+/// The keys and the identity that the board holds.
+#[derive(Default, Clone, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Made, and waiting for its certificate.
+    pending_key: Option<KeyBytes>,
+    installed: Option<Installed>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Installed {
+    key: KeyBytes,
+    thing_name: String,
+    endpoint: String,
+    port: u16,
+    readings_topic: String,
+    network: Network,
+    certificate_chain_der: Vec<Vec<u8>>,
+    ca_der: Vec<Vec<u8>>,
+}
+
+/// Scalar of a P-256 key, big endian. Wiped when dropped.
+#[derive(Clone, Serialize, Deserialize)]
+struct KeyBytes([u8; 32]);
+
+impl Drop for KeyBytes {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl KeyBytes {
+    fn of(key: &SecretKey) -> Self {
+        KeyBytes(key.to_bytes().into())
+    }
+
+    fn secret(&self) -> Option<SecretKey> {
+        SecretKey::from_slice(&self.0).ok()
+    }
+
+    /// Public key as DER `SubjectPublicKeyInfo`.
+    fn public_key_der(&self) -> Option<Vec<u8>> {
+        let der = self.secret()?.public_key().to_public_key_der().ok()?;
+        Some(der.into_vec())
+    }
+}
+
+impl Credentials {
+    /// What the store holds; empty when there is nothing, or nothing that this firmware can read.
+    pub fn load(store: &mut impl Store) -> Self {
+        kept::load(Item::Credentials, store).unwrap_or_default()
+    }
+
+    /// Makes a key and the request (PEM) for its certificate. An installed identity stays until the new one comes; an
+    /// earlier key that still waits is replaced.
+    ///
+    /// `fill_random` must be fit for keys; a source that gives no usable number is refused.
+    ///
+    /// # Errors
+    /// The subject is out of bounds, there is no randomness, or the store did not take the key.
+    pub fn make_key(
+        &mut self,
+        subject: &Subject,
+        store: &mut impl Store,
+        fill_random: impl FnMut(&mut [u8]),
+    ) -> Result<String, Refusal> {
+        let name = request::subject_name(subject)?;
+        let key = random_key(fill_random)?;
+        let csr_pem = request::csr_pem(name, &key)?;
+        self.replace(Credentials { pending_key: Some(KeyBytes::of(&key)), installed: self.installed.clone() }, store)?;
+        Ok(csr_pem)
+    }
+
+    /// Keeps an identity in place of the one before.
+    ///
+    /// # Errors
+    /// A value is out of bounds, a certificate cannot be read, there is no key or the certificate is not of this key,
+    /// or the store did not take it. The identity before stays.
+    pub fn install(&mut self, mut install: Install, store: &mut impl Store) -> Result<Identity, Refusal> {
+        let host_key_pem = install.host_key_pem.take().map(Zeroizing::new);
+        check_texts(&install)?;
+        let certificate_chain_der = certificates(&install.certificate_pem)?;
+        let ca_der = certificates(&install.ca_pem)?;
+        let key = match &host_key_pem {
+            Some(pem) => host_key(pem)?,
+            None => self.waiting_or_installed_key().ok_or(Refusal::NoKey)?,
+        };
+        if certified_key_der(&certificate_chain_der)? != key.public_key_der().ok_or(Refusal::NoKey)? {
+            return Err(Refusal::KeyMismatch);
+        }
+        let installed = Installed {
+            key,
+            thing_name: install.thing_name,
+            endpoint: install.endpoint,
+            port: install.port,
+            readings_topic: install.readings_topic,
+            network: install.network,
+            certificate_chain_der,
+            ca_der,
+        };
+        self.replace(Credentials { pending_key: None, installed: Some(installed) }, store)?;
+        Ok(self.identity())
+    }
+
+    /// Forgets keys and identity.
+    ///
+    /// # Errors
+    /// The store did not erase; they may still be there.
+    pub fn erase(&mut self, store: &mut impl Store) -> Result<(), Refusal> {
+        store.erase(Item::Credentials).map_err(kept::refusal)?;
+        *self = Credentials::default();
+        Ok(())
+    }
+
+    /// What the board holds, without any secret. The public key is that of a waiting key, if there is one.
+    pub fn identity(&self) -> Identity {
+        let public_key_der = self.waiting_or_installed_key().and_then(|key| key.public_key_der());
+        let installed = self.installed.as_ref();
+        Identity {
+            public_key_der,
+            certificate_sha256: installed.and_then(|one| one.certificate_chain_der.first()).map(|der| sha256(der)),
+            ca_sha256: installed.and_then(|one| one.ca_der.first()).map(|der| sha256(der)),
+            thing_name: installed.map(|one| one.thing_name.clone()).unwrap_or_default(),
+            endpoint: installed.map(|one| format!("{}:{}", one.endpoint, one.port)).unwrap_or_default(),
+        }
+    }
+
+    /// Name of the thing; `None` while no identity is installed.
+    pub fn thing_name(&self) -> Option<&str> {
+        self.installed.as_ref().map(|one| one.thing_name.as_str())
+    }
+
+    /// What a session needs; `None` while no identity is installed.
+    pub fn connection(&self) -> Option<Connection> {
+        let installed = self.installed.clone()?;
+        let key = installed.key.secret()?.to_pkcs8_der().ok()?;
+        Some(Connection {
+            thing_name: installed.thing_name,
+            endpoint: installed.endpoint,
+            port: installed.port,
+            readings_topic: installed.readings_topic,
+            network: installed.network,
+            certificate_chain_der: installed.certificate_chain_der,
+            ca_der: installed.ca_der,
+            key_pkcs8_der: Zeroizing::new(key.as_bytes().to_vec()),
+        })
+    }
+
+    fn waiting_or_installed_key(&self) -> Option<KeyBytes> {
+        self.pending_key.clone().or_else(|| self.installed.as_ref().map(|one| one.key.clone()))
+    }
+
+    /// Keeps the new credentials, and only then goes by them.
+    fn replace(&mut self, new: Credentials, store: &mut impl Store) -> Result<(), Refusal> {
+        kept::save(Item::Credentials, &new, store)?;
+        *self = new;
+        Ok(())
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+fn random_key(mut fill_random: impl FnMut(&mut [u8])) -> Result<SecretKey, Refusal> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    for _ in 0..KEY_TRIES {
+        fill_random(&mut *bytes);
+        let is_stuck = bytes.windows(2).all(|pair| pair[0] == pair[1]);
+        if let (false, Ok(key)) = (is_stuck, SecretKey::from_slice(&*bytes)) {
+            return Ok(key);
+        }
+    }
+    Err(Refusal::Unsupported("the random number generator gives no random numbers".into()))
+}
+
+fn host_key(pem: &str) -> Result<KeyBytes, Refusal> {
+    let key = SecretKey::from_pkcs8_pem(pem)
+        .map_err(|_| Refusal::Invalid("the private key is not a P-256 key in PKCS#8 PEM".into()))?;
+    Ok(KeyBytes::of(&key))
+}
+
+/// Every certificate of a PEM text, as DER; at least one, each of them readable.
+fn certificates(pem_text: &str) -> Result<Vec<Vec<u8>>, Refusal> {
+    let ders = pem::certificates_der(pem_text).ok_or(Refusal::BadCertificate)?;
+    let all_readable = ders.iter().all(|der| Certificate::from_der(der).is_ok());
+    if all_readable { Ok(ders) } else { Err(Refusal::BadCertificate) }
+}
+
+fn certified_key_der(chain_der: &[Vec<u8>]) -> Result<Vec<u8>, Refusal> {
+    let der = chain_der.first().ok_or(Refusal::BadCertificate)?;
+    let certificate = Certificate::from_der(der).map_err(|_| Refusal::BadCertificate)?;
+    certificate.tbs_certificate.subject_public_key_info.to_der().map_err(|_| Refusal::BadCertificate)
+}
+
+/// Bounds of AWS IoT for names and topics, and of Wi-Fi for the network.
+fn check_texts(install: &Install) -> Result<(), Refusal> {
+    let is_name = |text: &str, more: &[char]| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(&c))
+    };
+    let refuse = |what: &str| Err(Refusal::Invalid(what.to_owned()));
+    if install.thing_name.len() > 128 || !is_name(&install.thing_name, &[':', '_', '-']) {
+        return refuse("thing name: 1 to 128 letters, digits, ':', '_' or '-'");
+    }
+    if install.endpoint.len() > 253 || !is_name(&install.endpoint, &['.', '-']) {
+        return refuse("endpoint: a host name without protocol and port");
+    }
+    if install.port == 0 {
+        return refuse("port: 1 to 65535");
+    }
+    let topic = install.readings_topic.as_str();
+    let topic_is_plain = !topic.contains(['#', '+']) && !topic.chars().any(char::is_control);
+    if topic.is_empty() || topic.len() > 256 || topic.matches('/').count() > 7 || !topic_is_plain {
+        return refuse("readings topic: 1 to 256 bytes, at most 7 '/', no '#' or '+'");
+    }
+    match &install.network {
+        Network::WiFi { ssid, .. } if ssid.is_empty() || ssid.len() > 32 => refuse("network name: 1 to 32 bytes"),
+        Network::WiFi { passphrase, .. } if !(passphrase.is_empty() || (8..=64).contains(&passphrase.len())) => {
+            refuse("network passphrase: 8 to 64 characters, or none for an open network")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
