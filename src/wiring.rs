@@ -23,11 +23,7 @@ use crate::{
     },
     app::world::{CloudSide, OpenLedger, Templates, World},
     domain::{Problem, finding::Finding, image::Image, site::Site},
-    ports::{
-        board::Boards,
-        cloud::CloudError,
-        keys::HostKeys,
-    },
+    ports::{board::Boards, cloud::CloudError, keys::HostKeys},
 };
 
 /// Policy of the boards where the site names no other.

@@ -28,7 +28,12 @@ const MIN_FREE_BYTES: u64 = 200 * 1024 * 1024;
 const MIN_LOGIN: time::Duration = time::Duration::minutes(30);
 
 /// Looks at login, clock, network, serial ports and disk. Ends within a minute also where nothing answers.
-pub async fn look_around(site: &Site, cloud: Result<&dyn Cloud, CloudError>, boards: &dyn Boards, data: &Path) -> Vec<Finding> {
+pub async fn look_around(
+    site: &Site,
+    cloud: Result<&dyn Cloud, CloudError>,
+    boards: &dyn Boards,
+    data: &Path,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     match cloud {
         Ok(cloud) => cloud_findings(site, cloud, &mut findings).await,
@@ -103,7 +108,11 @@ async fn broker_findings(site: &Site, endpoint: &Endpoint) -> Vec<Finding> {
         )],
         _ => vec![Finding::bad(
             "broker",
-            Problem::new("broker.unreachable", format!("{} does not answer", place(&closed)), "Check network and firewall"),
+            Problem::new(
+                "broker.unreachable",
+                format!("{} does not answer", place(&closed)),
+                "Check network and firewall",
+            ),
         )],
     }
 }

@@ -30,7 +30,9 @@ impl Folders {
     pub fn of_user() -> Result<Self, Problem> {
         match ProjectDirs::from("", "", "coldbench") {
             Some(dirs) => Ok(Folders { config: dirs.config_dir().to_owned(), data: dirs.data_dir().to_owned() }),
-            None => Err(Problem::new("files.home", "This user has no home folder", "Name files with --site and --ledger")),
+            None => {
+                Err(Problem::new("files.home", "This user has no home folder", "Name files with --site and --ledger"))
+            }
         }
     }
 
@@ -60,9 +62,7 @@ pub fn read_text(file: &Path) -> Result<String, Problem> {
         _ => problem("files.read", format!("The file {name} cannot be read: {error}"), "Check the path and the disk"),
     };
     let mut bytes = Vec::new();
-    fs::File::open(file)
-        .and_then(|open| open.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    fs::File::open(file).and_then(|open| open.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_TEXT_BYTES {
         return Err(problem("files.too-large", format!("The file {name} is too large to be right"), "Check the path"));
     }

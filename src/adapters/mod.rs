@@ -1,10 +1,10 @@
 //! What reaches the world outside.
 
 pub mod board;
-pub mod checks;
-pub mod files;
 pub mod broker;
+pub mod checks;
 pub mod cloud;
+pub mod files;
 pub mod host_key;
 pub mod image;
 pub mod ledger;

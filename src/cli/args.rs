@@ -28,13 +28,17 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Try everything on an imitated board and cloud; nothing leaves this computer.
-    #[command(after_help = "Examples:\n  coldbench demo\n  coldbench demo --boards 3\n  coldbench demo --serve --json --dir /tmp/sandbox")]
+    #[command(
+        after_help = "Examples:\n  coldbench demo\n  coldbench demo --boards 3\n  coldbench demo --serve --json --dir /tmp/sandbox"
+    )]
     Demo(Demo),
     /// List serial ports: what is on them, whether they can be opened, what to do if not.
     #[command(after_help = "Example:\n  coldbench ports --json")]
     Ports(Json),
     /// Flash and verify a board, and nothing else.
-    #[command(after_help = "Examples:\n  coldbench flash --port /dev/ttyUSB0\n  coldbench flash --port /dev/ttyUSB0 --image app.bin --address 0x20000")]
+    #[command(
+        after_help = "Examples:\n  coldbench flash --port /dev/ttyUSB0\n  coldbench flash --port /dev/ttyUSB0 --image app.bin --address 0x20000"
+    )]
     Flash(Flash),
     /// The whole job: flash, identity, cloud, calibration, proof, record.
     #[command(after_help = "Examples:\n  coldbench commission --port /dev/ttyUSB0 --truck T001 --site site.toml\n  \
@@ -56,10 +60,15 @@ pub enum Command {
     #[command(after_help = "Examples:\n  coldbench sweep --site site.toml\n  coldbench sweep --site site.toml --apply")]
     Sweep(Sweep),
     /// Show readings as they arrive, over USB or from the cloud.
-    #[command(after_help = "Examples:\n  coldbench live --port /dev/ttyUSB0 --count 3\n  coldbench live --thing truckSensor01 --site site.toml --json")]
+    #[command(
+        after_help = "Examples:\n  coldbench live --port /dev/ttyUSB0 --count 3\n  coldbench live --thing truckSensor01 --site site.toml --json"
+    )]
     Live(Live),
     /// Read or change a thing's shadow.
-    #[command(subcommand, after_help = "Examples:\n  coldbench shadow get truckSensor01\n  coldbench shadow set truckSensor01 '{\"interval_secs\":10}'")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  coldbench shadow get truckSensor01\n  coldbench shadow set truckSensor01 '{\"interval_secs\":10}'"
+    )]
     Shadow(Shadow),
     /// Retire a thing: its certificate, its place in the group, the thing itself.
     #[command(after_help = "Example:\n  coldbench decommission --thing truckSensor01 --site site.toml")]
@@ -135,6 +144,7 @@ impl From<ResetChoice> for Reset {
 /// Flash only.
 #[derive(Debug, Args)]
 pub struct Flash {
+    /// The board's line.
     #[command(flatten)]
     pub line: Line,
     /// Firmware: a folder with manifest.toml, the manifest, or with --address a raw binary. The shipped one by default.
@@ -152,6 +162,7 @@ pub struct Flash {
     /// Print JSON lines.
     #[arg(long)]
     pub json: bool,
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
 }
@@ -166,11 +177,13 @@ impl Flash {
 /// The whole job.
 #[derive(Debug, Args)]
 pub struct Commission {
+    /// The board's line.
     #[command(flatten)]
     pub line: Line,
     /// Number of the truck.
     #[arg(long)]
     pub truck: TruckId,
+    /// The site profile.
     #[command(flatten)]
     pub site: SiteFile,
     /// Name of the thing; by default made from the truck's number as the site profile says.
@@ -185,6 +198,7 @@ pub struct Commission {
     /// Speed for flashing; by default a ladder from 921600 down.
     #[arg(long)]
     pub baud: Option<u32>,
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
     /// Print JSON lines: one event a line, the plan first.
@@ -200,8 +214,10 @@ pub struct Continue {
     /// Port of the board, if it has changed.
     #[arg(long)]
     pub port: Option<String>,
+    /// The site profile.
     #[command(flatten)]
     pub site: SiteFile,
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
     /// Print JSON lines.
@@ -212,6 +228,7 @@ pub struct Continue {
 /// List jobs.
 #[derive(Debug, Args)]
 pub struct Jobs {
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
     /// Print one JSON object a line.
@@ -224,6 +241,7 @@ pub struct Jobs {
 pub struct Show {
     /// Number of the job.
     pub job: JobId,
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
     /// Print JSON.
@@ -237,8 +255,10 @@ pub struct Sweep {
     /// Retire what is found, after showing it.
     #[arg(long)]
     pub apply: bool,
+    /// The site profile.
     #[command(flatten)]
     pub site: SiteFile,
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
     /// Print one JSON object a line.
@@ -259,6 +279,7 @@ pub struct Live {
     /// End after this many readings.
     #[arg(long)]
     pub count: Option<u32>,
+    /// The site profile.
     #[command(flatten)]
     pub site: SiteFile,
     /// Print the readings as the board sent them.
@@ -274,6 +295,7 @@ pub enum Shadow {
     Get {
         /// Name of the thing.
         thing: ThingName,
+        /// The site profile.
         #[command(flatten)]
         site: SiteFile,
     },
@@ -284,6 +306,7 @@ pub enum Shadow {
         thing: ThingName,
         /// What is desired, a JSON object.
         desired: String,
+        /// The site profile.
         #[command(flatten)]
         site: SiteFile,
     },
@@ -298,8 +321,10 @@ pub struct Decommission {
     /// Port of its board, to erase the credentials there too.
     #[arg(long)]
     pub port: Option<String>,
+    /// The site profile.
     #[command(flatten)]
     pub site: SiteFile,
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
     /// Print JSON lines.
@@ -310,8 +335,10 @@ pub struct Decommission {
 /// Check this computer.
 #[derive(Debug, Args)]
 pub struct Doctor {
+    /// The site profile.
     #[command(flatten)]
     pub site: SiteFile,
+    /// The record.
     #[command(flatten)]
     pub ledger: LedgerFile,
     /// Print one JSON object a line.

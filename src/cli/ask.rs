@@ -59,10 +59,14 @@ fn words(question: &Question) -> String {
             format!("Which probe is in the freezer? Warm one by hand to see which.\n{}\nNumber:", list.join("\n"))
         }
         Question::FreezerReference { point, raw_celsius } => {
-            format!("Point {point}: the probe is steady at {raw_celsius:.2} °C. What does the thermometer show, °C? (empty: leave out)")
+            format!(
+                "Point {point}: the probe is steady at {raw_celsius:.2} °C. What does the thermometer show, °C? (empty: leave out)"
+            )
         }
         Question::SupplyReference { point, raw_volts } => {
-            format!("Point {point}: the board measures {raw_volts:.2} V. What does the multimeter show, V? (empty: leave out)")
+            format!(
+                "Point {point}: the board measures {raw_volts:.2} V. What does the multimeter show, V? (empty: leave out)"
+            )
         }
         Question::OpenDoor => "Open the freezer door, then press Enter (s: leave out).".to_owned(),
         Question::CloseDoor => "Close the freezer door, then press Enter (s: leave out).".to_owned(),

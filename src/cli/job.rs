@@ -45,7 +45,8 @@ pub(super) async fn commission(args: args::Commission, world: Arc<dyn World>) ->
     let kit = workshop::kit(&world, site, open).input()?;
     let ledger = world.ledger(args.ledger.ledger.as_deref())?;
     let bench = workshop::bench(&world, &kit.site, &ledger, Arc::new(Terminal)).await?;
-    run(args.json, |events, cancel| async move { commission::commission(&bench, order, kit, events, cancel).await }).await
+    run(args.json, |events, cancel| async move { commission::commission(&bench, order, kit, events, cancel).await })
+        .await
 }
 
 pub(super) async fn resume(args: args::Continue, world: Arc<dyn World>) -> Result<Exit, Stop> {
@@ -69,7 +70,8 @@ pub(super) async fn undo(args: args::Continue, world: Arc<dyn World>) -> Result<
     let place = place(&record, args.port.as_deref());
     let bench = workshop::bench(&world, &site, &ledger, Arc::new(Terminal)).await?;
     let job = args.job;
-    run(args.json, |events, cancel| async move { commission::undo(&bench, &job, Some(place), events, cancel).await }).await
+    run(args.json, |events, cancel| async move { commission::undo(&bench, &job, Some(place), events, cancel).await })
+        .await
 }
 
 pub(super) async fn decommission(args: args::Decommission, world: Arc<dyn World>) -> Result<Exit, Stop> {

@@ -76,7 +76,12 @@ async fn live_usb(port: &str, mut show: Show, world: &Arc<dyn World>) -> Result<
     Ok(Exit::Passed)
 }
 
-async fn live_cloud(thing: &ThingName, args: &args::Live, mut show: Show, world: &Arc<dyn World>) -> Result<Exit, Stop> {
+async fn live_cloud(
+    thing: &ThingName,
+    args: &args::Live,
+    mut show: Show,
+    world: &Arc<dyn World>,
+) -> Result<Exit, Stop> {
     let site = world.site(args.site.site.as_deref()).input()?;
     let topic = site.topic_for(thing);
     let mut observation = world.cloud(&site).await?.broker.observe(&[topic]).await?;
@@ -84,11 +89,19 @@ async fn live_cloud(thing: &ThingName, args: &args::Live, mut show: Show, world:
         match timeout(READING_PATIENCE, observation.messages.recv()).await {
             Ok(Some(message)) => show.reading(&message?.payload)?,
             Ok(None) => {
-                return Err(Stop::Failed(Problem::new("broker.lost", "The connection to the message broker was lost", "Try again")));
+                return Err(Stop::Failed(Problem::new(
+                    "broker.lost",
+                    "The connection to the message broker was lost",
+                    "Try again",
+                )));
             }
             Err(_) => {
                 let sentence = format!("No reading of {thing} arrived within {} s", READING_PATIENCE.as_secs());
-                return Err(Stop::Failed(Problem::new("live.silent", sentence, "Check the board's supply and network")));
+                return Err(Stop::Failed(Problem::new(
+                    "live.silent",
+                    sentence,
+                    "Check the board's supply and network",
+                )));
             }
         }
     }
@@ -119,7 +132,9 @@ impl Show {
 }
 
 fn in_words(reading: &Reading) -> String {
-    let number = |value: Option<f64>, unit: &str| value.map_or_else(|| format!("– {unit}"), |value| format!("{value:.2} {unit}"));
+    let number = |value: Option<f64>, unit: &str| {
+        value.map_or_else(|| format!("– {unit}"), |value| format!("{value:.2} {unit}"))
+    };
     let time = reading.time.and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok());
     let door = match reading.door_open {
         Some(true) => "door open",
@@ -150,7 +165,11 @@ pub(super) async fn shadow(command: args::Shadow, world: Arc<dyn World>) -> Resu
                 Some(shadow) => print_json(&shadow),
                 None => {
                     let sentence = format!("{thing} has no shadow yet");
-                    return Err(Stop::Failed(Problem::new("shadow.none", sentence, "Check the name, and that its board has been on line")));
+                    return Err(Stop::Failed(Problem::new(
+                        "shadow.none",
+                        sentence,
+                        "Check the name, and that its board has been on line",
+                    )));
                 }
             }
         }

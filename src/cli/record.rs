@@ -25,7 +25,10 @@ pub(super) fn jobs(args: &args::Jobs, world: &Arc<dyn World>) -> Result<Exit, St
         print_line("No jobs yet. Begin one with `coldbench commission`, or try `coldbench demo`.");
         return Ok(Exit::Passed);
     }
-    print_line(&format!("{:<26}  {:<16}  {:<14}  {:<12}  {:<24}  board", "job", "began (UTC)", "state", "truck", "thing"));
+    print_line(&format!(
+        "{:<26}  {:<16}  {:<14}  {:<12}  {:<24}  board",
+        "job", "began (UTC)", "state", "truck", "thing"
+    ));
     for job in &jobs {
         let text = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
         print_line(&format!(

@@ -34,9 +34,7 @@ impl Reporter {
     pub fn new(json: bool) -> Self {
         let mode = match json {
             true => Mode::Json,
-            false => {
-                Mode::Plain(Plain { bar: None, titles: Vec::new(), is_terminal: std::io::stderr().is_terminal() })
-            }
+            false => Mode::Plain(Plain { bar: None, titles: Vec::new(), is_terminal: std::io::stderr().is_terminal() }),
         };
         Reporter { mode }
     }
@@ -46,14 +44,6 @@ impl Reporter {
         match &mut self.mode {
             Mode::Json => print_json(event),
             Mode::Plain(plain) => plain.show(event),
-        }
-    }
-
-    /// Hides the bar while `act` uses the terminal, to ask something for example.
-    pub fn suspended<T>(&self, act: impl FnOnce() -> T) -> T {
-        match &self.mode {
-            Mode::Plain(Plain { bar: Some(bar), .. }) => bar.suspend(act),
-            _ => act(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     ports::ledger::{JobState, LedgerError},
 };
 
-/// A job of another bench may still be running while it is younger than this.
+/// A job of another bench may still be running while it is younger than this; then that is said.
 const YOUNG_MILLIS: i128 = 4 * 3600 * 1000;
 
 /// Something that a job left in the cloud.
@@ -105,14 +105,18 @@ fn is_sealed(thing: &Thing) -> bool {
     thing.attributes.contains_key(SEALED_ATTRIBUTE)
 }
 
-/// Why something of this job is a leftover; `None` when it is not, or when the job may still be running.
+/// Why something of this job is a leftover; `None` when it is not, or when the job is running on this computer.
 fn why_left(bench: &Bench, job: &JobId, is_in_use: bool) -> Result<Option<String>, Problem> {
     // Sealed is sealed: a later job on the same board may have failed, the truck runs on.
     if is_in_use {
         return Ok(None);
     }
     let Some(record) = bench.ledger.job(job)? else {
-        return Ok((!is_young(job)).then(|| "its job is not in this record and never sealed it".to_owned()));
+        let why = match is_young(job) {
+            true => "its job is not in this record, never sealed it, and is so young that it may still run elsewhere",
+            false => "its job is not in this record and never sealed it",
+        };
+        return Ok(Some(why.to_owned()));
     };
     match bench.ledger.claim(job) {
         Err(LedgerError::Claimed { .. }) => return Ok(None),

@@ -30,7 +30,8 @@ use crate::{
 /// How long taking back one step may take.
 const STEP_LIMIT: Duration = Duration::from_secs(180);
 
-/// Takes a job back. The cloud's part is done also without the board. Without a place the job's own port is tried.
+/// Takes a job back, also a proven one: somebody may have typed the wrong truck. Its sealed record stays as it was
+/// signed. The cloud's part is done also without the board. Without a place the job's own port is tried.
 pub async fn undo(
     bench: &Bench,
     job: &JobId,
@@ -92,15 +93,11 @@ fn open(bench: &Bench, job: &JobId) -> Result<Opened, Problem> {
     let claim = bench.ledger.claim(job)?;
     let record = known_job(bench, job)?;
     let mut steps = bench.ledger.steps(job)?;
-    let is_sealed = steps.iter().any(|step| {
-        let well = !matches!(step.end, None | Some(StepEnd::Failed { .. } | StepEnd::Undone { .. }));
-        step.step == StepName::Seal.as_str() && well
-    });
-    if is_sealed || matches!(record.state, JobState::Passed | JobState::Decommissioned) {
+    if record.state == JobState::Decommissioned {
         return Err(Problem::new(
-            "job.sealed",
-            "The job is proven and sealed, so it cannot be undone",
-            "Retire its thing with `coldbench decommission`",
+            "job.decommissioned",
+            "The job's thing was decommissioned already",
+            "Nothing needs to be done",
         ));
     }
     if record.kind != JobKind::Commission {

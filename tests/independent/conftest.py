@@ -106,11 +106,34 @@ class Sandbox:
             cwd=self.dir,
         )
 
-    def commission(self, *more, port=None, truck="T001"):
-        return self.run(
+    def commission(self, *more, port=None, truck="T001", calibration="skip"):
+        return self.run(*self.order(port, truck, calibration), *more)
+
+    def order(self, port=None, truck="T001", calibration="skip"):
+        return [
             "commission", "--port", port or self.port, "--truck", truck, "--site", self.site,
-            "--ledger", self.ledger, "--calibration", "skip", "--json", *more,
+            "--ledger", self.ledger, "--calibration", calibration, "--json",
+        ]
+
+    def kill_in(self, step):
+        """Begins a job, kills it as soon as it begins a step, and returns its number."""
+        process = subprocess.Popen(
+            [str(BIN), *(str(a) for a in self.order())],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=self.environment(), cwd=self.dir,
         )
+        lines = Lines(process.stdout)
+        job = None
+        while True:
+            line = lines.next(JOB_SECS)
+            assert line, f"the job ended before {step}"
+            event = json.loads(line)
+            job = job or event.get("job")
+            if event["event"] == "step_started" and event["step"] == step:
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+        return job
 
     def stop(self):
         if self.process.poll() is None:
