@@ -209,6 +209,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_shipped_image_is_whole_and_keeps_what_belongs_to_the_board() {
+        let image = shipped().unwrap();
+        assert_eq!(image.manifest.chip, "esp32c3");
+        let kept: Vec<&str> = image.manifest.kept.iter().map(|range| range.name.as_str()).collect();
+        assert!(["nvs", "calib"].iter().all(|name| kept.contains(name)), "{kept:?}");
+    }
+
+    #[test]
     fn a_plain_program_names_its_chip() {
         let (_folder, path) = file("app.bin", &program(5, &[7; 1000]));
         let image = raw(&path, 0x1_0000).unwrap();

@@ -87,6 +87,17 @@ async fn a_blank_board_is_flashed_boots_and_is_left_alone_the_second_time() {
 }
 
 #[tokio::test]
+async fn the_shipped_image_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    let imitated = power_up(dir.path(), Vec::new());
+    let board = open(&imitated, OpenOptions::default()).await;
+    let image = image::shipped().unwrap();
+    flash(board.as_ref(), &image).await.unwrap();
+    let hello = board.boot(LONG).await.unwrap();
+    assert_eq!(hex::encode(hello.image_sha256), image.manifest.image_sha256);
+}
+
+#[tokio::test]
 async fn only_what_changed_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let imitated = power_up(dir.path(), Vec::new());

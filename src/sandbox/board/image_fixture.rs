@@ -50,13 +50,13 @@ pub(crate) fn partition_table(rows: &[Row<'_>]) -> Vec<u8> {
     table
 }
 
-pub(crate) fn blank_flash() -> (tempfile::TempDir, Flash) {
+pub(super) fn blank_flash() -> (tempfile::TempDir, Flash) {
     let dir = tempfile::tempdir().unwrap();
     let flash = Flash::open(&dir.path().join("flash.bin")).unwrap();
     (dir, flash)
 }
 
-pub(crate) fn flash_with_app(version: &str) -> (tempfile::TempDir, Flash) {
+pub(super) fn flash_with_app(version: &str) -> (tempfile::TempDir, Flash) {
     let (dir, flash) = blank_flash();
     flash.program(0, &bootloader_image()).unwrap();
     flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
