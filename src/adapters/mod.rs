@@ -2,4 +2,5 @@
 
 pub mod board;
 pub mod image;
+pub mod ledger;
 mod ports_list;
