@@ -62,7 +62,8 @@ pub async fn find(bench: &Bench) -> Result<Vec<Leftover>, Problem> {
         let Some(certificate) = bench.cloud.certificate(&summary.id).await? else { continue };
         let Some(job) = subject_job(&certificate.pem) else { continue };
         let things = retire::gone_is_fine(bench.cloud.things_of(&certificate.arn).await)?;
-        let is_used = certificate.status == CertificateStatus::Active && things.iter().any(|name| sealed.contains(name));
+        let is_used =
+            certificate.status == CertificateStatus::Active && things.iter().any(|name| sealed.contains(name));
         if let Some(why) = why_left(bench, &job, is_used)? {
             leftovers.push(Leftover { what: What::Certificate(certificate.id), job, why });
         }
