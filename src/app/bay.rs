@@ -209,7 +209,8 @@ impl Bay {
         let desk = self.desk.clone();
         tokio::spawn(async move {
             let Ok(thing) = name.parse::<ThingName>() else { return };
-            let asked = timeout(CLOUD_LIMIT, async { Ok::<_, Problem>(office.cloud().await?.cloud.thing(&thing).await?) });
+            let asked =
+                timeout(CLOUD_LIMIT, async { Ok::<_, Problem>(office.cloud().await?.cloud.thing(&thing).await?) });
             let Ok(Ok(answer)) = asked.await else { return };
             // The board may have been changed, or taken by a job, meanwhile.
             if presence.borrow().is_some() && desk.has_board(facts.mac) && !desk.is_taken() {
@@ -261,7 +262,9 @@ impl Bay {
         let place = is_here.then(|| Place { port: self.port.clone(), open: self.office.open });
         let work = async {
             Ok(match job {
-                Job::Commission(order) => commission::commission(&bench, *order, self.office.kit()?, sender, cancel).await,
+                Job::Commission(order) => {
+                    commission::commission(&bench, *order, self.office.kit()?, sender, cancel).await
+                }
                 Job::Resume(job) => {
                     commission::resume(&bench, &job, Some(self.port.clone()), self.office.kit()?, sender, cancel).await
                 }

@@ -58,7 +58,13 @@ impl CoreOptions {
     /// The usual ones.
     pub fn new(waker: Waker) -> Self {
         let (site_file, ledger_file) = (None, None);
-        CoreOptions { poll_every: Duration::from_millis(1500), open: OpenOptions::default(), site_file, ledger_file, waker }
+        CoreOptions {
+            poll_every: Duration::from_millis(1500),
+            open: OpenOptions::default(),
+            site_file,
+            ledger_file,
+            waker,
+        }
     }
 }
 
@@ -208,7 +214,9 @@ impl Core {
     fn begin_here(&mut self, port: &str, job: Job) -> Result<(), Problem> {
         match self.bays.get(port).filter(|bay| bay.presence.borrow().is_some()) {
             Some(bay) => bay.begin(job),
-            None => Err(Problem::new("port.missing", format!("There is no board at {port}"), "Plug the board in again")),
+            None => {
+                Err(Problem::new("port.missing", format!("There is no board at {port}"), "Plug the board in again"))
+            }
         }
     }
 

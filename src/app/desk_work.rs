@@ -103,9 +103,9 @@ pub(super) async fn tell_settings(office: &Office) {
 
 fn details(office: &Office, job: &JobId) -> Result<JobDetails, Problem> {
     let ledger = office.ledger()?.ledger;
-    let record = ledger.job(job)?.ok_or_else(|| {
-        Problem::new("job.unknown", format!("The record has no job {job}"), "Read the record again")
-    })?;
+    let record = ledger
+        .job(job)?
+        .ok_or_else(|| Problem::new("job.unknown", format!("The record has no job {job}"), "Read the record again"))?;
     Ok(JobDetails { record, steps: ledger.steps(job)? })
 }
 

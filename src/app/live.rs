@@ -228,7 +228,9 @@ impl Live {
 
     fn insert(&mut self, mut row: Row) {
         let place = self.rows.partition_point(|other| (other.unix_secs, other.seq) < (row.unix_secs, row.seq));
-        if let Some(same) = self.rows.get_mut(place).filter(|same| (same.unix_secs, same.seq) == (row.unix_secs, row.seq)) {
+        if let Some(same) =
+            self.rows.get_mut(place).filter(|same| (same.unix_secs, same.seq) == (row.unix_secs, row.seq))
+        {
             same.usb |= row.usb;
             same.mqtt |= row.mqtt;
             return;

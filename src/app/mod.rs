@@ -8,6 +8,9 @@ mod bay;
 mod bundle;
 pub mod command;
 pub mod core;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
+mod core_tests;
 mod desk;
 mod desk_work;
 pub mod flash;
@@ -22,6 +25,9 @@ mod recognise;
 pub mod run;
 pub mod settings;
 pub mod state;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
+mod state_tests;
 pub mod station;
 pub mod trace;
 pub mod typical;

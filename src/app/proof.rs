@@ -90,7 +90,8 @@ impl Proof {
     /// Takes the reading that the shadow reports.
     pub fn take_shadow(&mut self, reported: &Map<String, Value>) {
         let seq = reported.get("seq").and_then(Value::as_u64);
-        let time = reported.get("time").and_then(Value::as_str).and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        let time =
+            reported.get("time").and_then(Value::as_str).and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         if let (Some(seq), Some(time)) = (seq, time) {
             self.sighting(seq, time).seen.shadow = true;
         }

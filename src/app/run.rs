@@ -240,7 +240,8 @@ impl Run {
             return None;
         }
         let left = |step: &RunStep| step.seconds_left(typical, now);
-        let sum = |is_in: &dyn Fn(&RunStep) -> bool| self.steps.iter().filter(|step| is_in(step)).map(left).sum::<f64>();
+        let sum =
+            |is_in: &dyn Fn(&RunStep) -> bool| self.steps.iter().filter(|step| is_in(step)).map(left).sum::<f64>();
         // The cloud's part runs beside the board's: the longer one counts.
         let beside = sum(&|step| step.name == BESIDE_THE_BOARD);
         let board = sum(&|step| BOARD_LANE.contains(&step.name.as_str()));

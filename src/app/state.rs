@@ -17,7 +17,10 @@ use super::{
     update::{JobDetails, SiteView, Update},
 };
 use crate::{
-    commission::{events::Event, sweep::{self, Leftover}},
+    commission::{
+        events::Event,
+        sweep::{self, Leftover},
+    },
     domain::{Problem, ThingName, finding::Finding, shadow::Shadow, thing::Login},
     ports::{
         board::PortInfo,
