@@ -34,6 +34,16 @@ pub struct Leftover {
     pub why: String,
 }
 
+impl std::fmt::Display for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.what {
+            What::Thing(name) => write!(f, "thing {name}")?,
+            What::Certificate(id) => write!(f, "certificate {id}")?,
+        }
+        write!(f, " of job {}: {}", self.job, self.why)
+    }
+}
+
 /// What was left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "id")]

@@ -146,13 +146,20 @@ impl Cloud for FakeCloud {
     async fn create_thing(&self, thing: &Thing) -> Result<(), CloudError> {
         self.op("CreateThing", |cloud| match cloud.things.get(&thing.name) {
             Some(there) if there.attributes != thing.attributes => conflict("CreateThing"),
-            _ => Ok(drop(cloud.things.insert(thing.name.clone(), thing.clone()))),
+            _ => {
+                cloud.things.insert(thing.name.clone(), thing.clone());
+                Ok(())
+            }
         })
         .await
     }
 
     async fn set_attributes(&self, thing: &Thing) -> Result<(), CloudError> {
-        self.op("UpdateThing", |cloud| Ok(drop(cloud.things.insert(thing.name.clone(), thing.clone())))).await
+        self.op("UpdateThing", |cloud| {
+            cloud.things.insert(thing.name.clone(), thing.clone());
+            Ok(())
+        })
+        .await
     }
 
     async fn delete_thing(&self, name: &ThingName) -> Result<(), CloudError> {

@@ -113,8 +113,12 @@ async fn api(State(gate): State<Gate>, request: Request) -> Response {
         let message = format!("No method found matching route {} for http method {}", parts.uri.path(), parts.method);
         return refusal(&ApiError::new("UnknownOperationException", message), None);
     };
+    let refuse = |error: &ApiError, status| match operation {
+        "GetCallerIdentity" => sts_refusal(error),
+        _ => refusal(error, status),
+    };
     if let Err(error) = sigv4::verify(&parts, &body, &gate.credentials, gate.service.clock().now()) {
-        return refusal(&error, None);
+        return refuse(&error, None);
     }
     let call = Call { operation, name, query, body: body.to_vec(), principal: principal(&parts.headers) };
     let data_plane = operation.ends_with("ThingShadow");
@@ -133,10 +137,10 @@ async fn api(State(gate): State<Gate>, request: Request) -> Response {
             let _ = tokio::time::timeout(HANG_WITHIN, changed.changed()).await;
             lost_reply()
         }
-        Fate::Fail => refusal(&ApiError::new("InternalFailureException", "An unexpected error has occurred"), None),
+        Fate::Fail => refuse(&ApiError::new("InternalFailureException", "An unexpected error has occurred"), None),
         Fate::Throttle => {
             let status = data_plane.then_some(StatusCode::TOO_MANY_REQUESTS);
-            refusal(&ApiError::new("ThrottlingException", "Rate exceeded"), status)
+            refuse(&ApiError::new("ThrottlingException", "Rate exceeded"), status)
         }
     }
 }
@@ -208,15 +212,24 @@ fn refusal(error: &ApiError, status: Option<StatusCode>) -> Response {
     (status, headers, body.to_string()).into_response()
 }
 
+/// STS refuses in XML.
+fn sts_refusal(error: &ApiError) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let message = error.message.replace('&', "&amp;").replace('<', "&lt;");
+    let body = format!(
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+         <Code>{}</Code><Message>{message}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>",
+        error.code
+    );
+    (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
+}
+
 /// STS answers in XML.
 fn caller_identity(call: &Call, keys: &Credentials) -> Response {
     let xml = [(header::CONTENT_TYPE, "text/xml")];
     let form = sigv4::decoded_query(&String::from_utf8_lossy(&call.body));
     if form.get("Action").map(String::as_str) != Some("GetCallerIdentity") {
-        let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
-            <Code>InvalidAction</Code><Message>Only GetCallerIdentity is served here</Message></Error>\
-            <RequestId>sandbox</RequestId></ErrorResponse>";
-        return (StatusCode::BAD_REQUEST, xml, body).into_response();
+        return sts_refusal(&ApiError::new("InvalidAction", "Only GetCallerIdentity is served here"));
     }
     let body = format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
