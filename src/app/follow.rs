@@ -45,9 +45,10 @@ async fn observe(office: &Office, thing: &ThingName) -> Result<(), Problem> {
             },
             _ = look.tick() => {
                 let shadow = side.cloud.shadow(thing).await?;
-                let version = shadow.as_ref().map(|shadow| shadow.version);
-                if told != Some(version) {
-                    told = Some(version);
+                // The time of the answer is always another, so the state is compared.
+                let now = shadow.as_ref().map(|shadow| (shadow.version, shadow.state.clone()));
+                if told.as_ref() != Some(&now) {
+                    told = Some(now);
                     office.outbox.offer(Update::Shadow { thing: thing.clone(), shadow: shadow.map(Box::new) });
                 }
             }
