@@ -131,6 +131,14 @@ impl World for Wiring {
         files::read_text(file)
     }
 
+    fn write_file(&self, file: &Path, bytes: &[u8]) -> Result<(), Problem> {
+        files::write(file, bytes)
+    }
+
+    fn site_file(&self) -> PathBuf {
+        self.site_file.clone().unwrap_or_else(|| self.folders.site_file())
+    }
+
     async fn look_around(&self, site: &Site) -> Vec<Finding> {
         let cloud = self.aws(site).await;
         let cloud = cloud.as_ref().map(|cloud| cloud as _).map_err(|_| CloudError::NoRegion);

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Read},
+    io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -70,6 +70,34 @@ pub fn read_text(file: &Path) -> Result<String, Problem> {
         .map_err(|_| problem("files.not-text", format!("The file {name} is not a text file"), "Save it as UTF-8 text"))
 }
 
+/// Writes a file whole or not at all: beside it first, then in its place. Its folder is made where it is missing.
+///
+/// # Errors
+/// `files.permission`, `files.write`, each naming the file.
+pub fn write(file: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    let name = file.display();
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = fs::create_dir_all(folder).and_then(|()| {
+        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+        beside.write_all(bytes)?;
+        beside.as_file().sync_all()?;
+        beside.persist(file).map_err(|error| error.error)?;
+        Ok(())
+    });
+    written.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => Problem::new(
+            "files.permission",
+            format!("You may not write the file {name}"),
+            "Choose another folder, or check its permissions",
+        ),
+        _ => Problem::new(
+            "files.write",
+            format!("The file {name} cannot be written: {error}"),
+            "Check the path and the space on the disk",
+        ),
+    })
+}
+
 /// Reads a site profile. Relative paths in it are taken from the profile's own folder.
 ///
 /// # Errors
@@ -96,6 +124,18 @@ mod tests {
         let site = read_site(&file).unwrap();
         assert_eq!(site.ca_file, Some(folder.path().join("ca.pem")));
         assert_eq!(site.firmware, Some(PathBuf::from("/opt/firmware")));
+    }
+
+    #[test]
+    fn a_file_is_written_over_an_older_one_and_into_a_new_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new").join("site.toml");
+        for text in ["interval_secs = 5\n", "interval_secs = 10\n"] {
+            write(&file, text.as_bytes()).unwrap();
+            assert_eq!(read_text(&file).unwrap(), text);
+        }
+        assert_eq!(write(folder.path(), b"x").unwrap_err().code, "files.write");
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod sweep;
 mod undo;
 
 #[cfg(test)]
-mod fakes;
+pub(crate) mod fakes;
 #[cfg(test)]
 mod tests;
 
