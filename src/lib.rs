@@ -9,6 +9,7 @@
 //! - [`app`]: the core both front ends share: command in, event out.
 //! - [`cli`]: the terminal.
 //! - [`ui`]: the window.
+//! - [`wiring`]: puts the adapters behind the core's world.
 //!
 //! Imports run one way: `ui, cli → app → commission → ports → domain`; `adapters → ports, domain`;
 //! `sandbox → domain` and the two board crates. `tests/layers.rs` holds this.
@@ -32,3 +33,4 @@ pub mod domain;
 pub mod ports;
 pub mod sandbox;
 pub mod ui;
+pub mod wiring;

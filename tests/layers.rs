@@ -54,7 +54,9 @@ fn code(path: &Path) -> String {
 
 fn is_test_file(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests")
-        || path.file_stem().is_some_and(|stem| stem == "tests" || stem == "fakes" || stem.to_string_lossy().ends_with("_tests"))
+        || path
+            .file_stem()
+            .is_some_and(|stem| stem == "tests" || stem == "fakes" || stem.to_string_lossy().ends_with("_tests"))
 }
 
 #[test]
@@ -108,7 +110,11 @@ fn only_the_wiring_starts_the_sandbox() {
     rust_files(Path::new("src"), &mut files);
     for file in files {
         let path = file.to_string_lossy().replace('\\', "/");
-        if path.starts_with("src/sandbox") || path.starts_with("src/wiring") || path == "src/main.rs" || is_test_file(&file) {
+        if path.starts_with("src/sandbox")
+            || path.starts_with("src/wiring")
+            || path == "src/main.rs"
+            || is_test_file(&file)
+        {
             continue;
         }
         assert!(!code(&file).contains("crate::sandbox"), "{path} reaches the sandbox without a wire");

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    domain::{Problem, image::Image, site::Site},
+    domain::{Problem, finding::Finding, image::Image, site::Site},
     ports::{
         board::Boards,
         broker::Broker,
@@ -71,29 +71,4 @@ pub struct Templates {
     pub policy_document: String,
     /// CA that boards check the broker against, PEM.
     pub ca_pem: String,
-}
-
-/// One finding of the pre-shift check.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// What was looked at.
-    pub what: String,
-    /// Whether it is as it should be.
-    pub state: FindingState,
-    /// What was found.
-    pub found: String,
-    /// What to do about it; empty when nothing is.
-    pub advice: String,
-}
-
-/// Whether a finding is as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FindingState {
-    /// As it should be.
-    Good,
-    /// Works, but somebody should know.
-    Warning,
-    /// In the way of a job.
-    Bad,
 }

@@ -9,8 +9,11 @@ use super::{
     report::{print_json, print_line},
 };
 use crate::{
-    app::world::{Finding, FindingState, World},
-    domain::{Problem, Reading, ThingName},
+    app::world::World,
+    domain::{
+        Problem, Reading, ThingName,
+        finding::{Finding, FindingState},
+    },
     ports::board::{Access, BoardError, OpenOptions, PortInfo},
 };
 
@@ -173,8 +176,8 @@ pub(super) async fn doctor(args: args::Doctor, world: Arc<dyn World>) -> Result<
     let site = world.site(args.site.site.as_deref()).input()?;
     let mut findings = world.look_around(&site).await;
     findings.push(match world.ledger(args.ledger.ledger.as_deref()) {
-        Ok(open) => good("record", open.file.display().to_string()),
-        Err(problem) => bad("record", problem),
+        Ok(open) => Finding::good("record", open.file.display().to_string()),
+        Err(problem) => Finding::bad("record", problem),
     });
     for finding in &findings {
         if args.json {
@@ -193,12 +196,4 @@ pub(super) async fn doctor(args: args::Doctor, world: Arc<dyn World>) -> Result<
     }
     let is_bad = findings.iter().any(|finding| finding.state == FindingState::Bad);
     Ok(if is_bad { Exit::Failed } else { Exit::Passed })
-}
-
-fn good(what: &str, found: String) -> Finding {
-    Finding { what: what.to_owned(), state: FindingState::Good, found, advice: String::new() }
-}
-
-fn bad(what: &str, problem: Problem) -> Finding {
-    Finding { what: what.to_owned(), state: FindingState::Bad, found: problem.sentence, advice: problem.advice }
 }

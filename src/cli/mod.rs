@@ -2,6 +2,7 @@
 
 pub mod args;
 mod ask;
+pub mod demo;
 mod job;
 mod look;
 mod record;

@@ -108,6 +108,16 @@ impl JobId {
         &self.0
     }
 
+    /// A new number, made from this moment and chance.
+    pub fn generate() -> Self {
+        JobId::from(ulid::Ulid::new())
+    }
+
+    /// When the job began, milliseconds since 1970, UTC.
+    pub fn began_unix_millis(&self) -> u64 {
+        ulid::Ulid::from_string(&self.0).map_or(0, |id| id.timestamp_ms())
+    }
+
     /// How a certificate's subject carries the job (organizational unit).
     pub fn organizational_unit(&self) -> String {
         format!("job-{}", self.0)

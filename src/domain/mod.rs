@@ -5,6 +5,7 @@
 
 pub mod calibration;
 pub mod certificate;
+pub mod finding;
 pub mod ids;
 pub mod image;
 pub mod problem;

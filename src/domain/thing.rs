@@ -12,6 +12,8 @@ pub const TRUCK_ATTRIBUTE: &str = "deviceID";
 pub const JOB_ATTRIBUTE: &str = "coldbenchJob";
 /// Attribute that names the board's chip by its MAC address.
 pub const MAC_ATTRIBUTE: &str = "boardMac";
+/// Attribute that says when the job was sealed, UTC; a thing without it was never proven, so it may be a leftover.
+pub const SEALED_ATTRIBUTE: &str = "coldbenchSealed";
 /// Tag on thing types, groups and policies that names the job which made them.
 pub const JOB_TAG: &str = "coldbench:job";
 

@@ -6,6 +6,7 @@
 pub mod board;
 pub mod broker;
 pub mod cloud;
+pub mod keys;
 pub mod ledger;
 pub mod operator;
 

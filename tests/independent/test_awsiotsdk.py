@@ -33,7 +33,7 @@ def test_the_official_sdk_reads_and_updates_the_shadow(commissioned, tmp_path):
     iot = commissioned.boto("iot")
     certificate = iot.list_certificates()["certificates"][0]["certificateId"]
     pem = iot.describe_certificate(certificateId=certificate)["certificateDescription"]["certificatePem"]
-    flashes = list((commissioned.dir / "sandbox").rglob("flash.bin"))
+    flashes = list((commissioned.dir / "sandbox").rglob("*.flash.bin"))
     assert len(flashes) == 1
     key = board_key(flashes[0].read_bytes()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -1,0 +1,214 @@
+//! The thread that owns one line.
+
+use std::{thread, time::Duration};
+
+use coldbench_protocol::{Hello, Request, Response};
+use espflash::connection::Port;
+use serialport::{SerialPort, UsbPortInfo};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{
+    flash::{self, Task},
+    link::{LINK_BAUD, Link},
+    loader::{Fault, Loader, Wires, enter},
+};
+use crate::{
+    domain::image::Image,
+    ports::{
+        Cancel,
+        board::{BoardError, FlashProgress, FlashReport, Found, OpenOptions, Reset, Stamped},
+    },
+};
+
+/// How long a board is asked who it is before its loader is tried.
+const IDENTIFY_WAIT: Duration = Duration::from_millis(1500);
+/// How long a firmware may take to say that it goes into the loader.
+const TO_LOADER_WAIT: Duration = Duration::from_millis(700);
+/// How long the chip takes from there to the loader.
+const LOADER_START: Duration = Duration::from_millis(200);
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, BoardError>>;
+
+/// What is asked of the thread.
+pub(super) enum Job {
+    /// [`Board::identify`](crate::ports::board::Board::identify).
+    Identify(Reply<Found>),
+    /// [`Board::flash`](crate::ports::board::Board::flash).
+    Flash { image: Box<Image>, progress: mpsc::Sender<FlashProgress>, cancel: Cancel, reply: Reply<FlashReport> },
+    /// [`Board::boot`](crate::ports::board::Board::boot).
+    Boot { within: Duration, reply: Reply<Hello> },
+    /// [`Board::call`](crate::ports::board::Board::call).
+    Call { request: Box<Request>, reply: Reply<Response> },
+}
+
+/// Owns the line and does one job after another; listens in between.
+pub(super) struct Worker {
+    /// `None` after the line was lost.
+    link: Option<Link>,
+    usb: UsbPortInfo,
+    wires: Wires,
+    options: OpenOptions,
+    readings: broadcast::Sender<Stamped>,
+    /// `true` while the loader is what answered last.
+    in_loader: bool,
+}
+
+impl Worker {
+    /// Takes an open port.
+    pub(super) fn new(
+        mut port: Port,
+        usb: UsbPortInfo,
+        options: OpenOptions,
+        readings: broadcast::Sender<Stamped>,
+    ) -> Self {
+        // A pseudo-terminal has no such lines, and then no reset wires either.
+        let wired = options.reset == Reset::Auto && port.read_clear_to_send().is_ok();
+        let wires = if wired { Wires::Present } else { Wires::Absent };
+        Worker { link: Some(Link::new(port, readings.clone())), usb, wires, options, readings, in_loader: false }
+    }
+
+    /// Works until nobody can ask any more.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        loop {
+            match jobs.try_recv() {
+                Ok(job) => self.work(job),
+                Err(mpsc::error::TryRecvError::Disconnected) => return,
+                Err(mpsc::error::TryRecvError::Empty) => match &mut self.link {
+                    Some(link) if !self.in_loader => {
+                        if link.listen().is_err() {
+                            self.link = None;
+                        }
+                    }
+                    // Nothing to listen to: wait for a job.
+                    _ => match jobs.blocking_recv() {
+                        Some(job) => self.work(job),
+                        None => return,
+                    },
+                },
+            }
+        }
+    }
+
+    fn work(&mut self, job: Job) {
+        // Whoever asked may be gone by now: then the answer is for nobody.
+        match job {
+            Job::Identify(reply) => drop(reply.send(self.identify())),
+            Job::Call { request, reply } => drop(reply.send(self.call(&request))),
+            Job::Boot { within, reply } => drop(reply.send(self.boot(within))),
+            Job::Flash { image, progress, cancel, reply } => {
+                let outcome = self.flash(&image, &progress, &cancel);
+                drop(reply.send(outcome));
+            }
+        }
+    }
+
+    fn identify(&mut self) -> Result<Found, BoardError> {
+        if !self.in_loader {
+            let link = self.link()?;
+            link.clear()?;
+            if let Some(hello) = link.hello(IDENTIFY_WAIT)? {
+                return Ok(Found::Running { hello: hello.into() });
+            }
+        }
+        let loader = self.with_port(|port, worker| {
+            let baud = port.baud_rate().unwrap_or(LINK_BAUD);
+            let wires = if worker.in_loader { &Wires::Absent } else { &worker.wires };
+            match enter(port, &worker.usb, wires, baud).and_then(|port| Loader::connect(port, &worker.usb, None)) {
+                Ok(loader) => {
+                    let chip = loader.chip.clone();
+                    (loader.park(), Ok(chip))
+                }
+                Err(Fault { error, port }) => (port, Err(error)),
+            }
+        });
+        self.in_loader = loader.is_ok();
+        Ok(Found::Loader { chip: loader? })
+    }
+
+    fn flash(
+        &mut self,
+        image: &Image,
+        progress: &mpsc::Sender<FlashProgress>,
+        cancel: &Cancel,
+    ) -> Result<FlashReport, BoardError> {
+        if cancel.is_cancelled() {
+            return Err(BoardError::Cancelled { half_written: false });
+        }
+        if !self.in_loader {
+            let link = self.link()?;
+            match link.call_once(&Request::RebootToLoader, TO_LOADER_WAIT) {
+                Ok(_) => {
+                    thread::sleep(LOADER_START);
+                    self.in_loader = true;
+                }
+                Err(BoardError::Unplugged) => return Err(BoardError::Unplugged),
+                Err(error) => tracing::debug!(%error, "no firmware takes the request for the loader"),
+            }
+        }
+        let report = self.with_port(|port, worker| {
+            let task = Task {
+                image,
+                options: worker.options,
+                usb: &worker.usb,
+                wires: &worker.wires,
+                in_loader: worker.in_loader,
+                // A slow reader loses steps of the way, never the end, which the answer tells.
+                progress: &|step| drop(progress.try_send(step)),
+                cancel,
+            };
+            flash::flash(port, &task)
+        });
+        self.in_loader = report.is_err();
+        report
+    }
+
+    fn boot(&mut self, within: Duration) -> Result<Hello, BoardError> {
+        if self.in_loader {
+            let left = self.with_port(|port, worker| {
+                let baud = port.baud_rate().unwrap_or(LINK_BAUD);
+                let entered = enter(port, &worker.usb, &Wires::Absent, baud);
+                match entered.and_then(|port| Loader::connect(port, &worker.usb, None)) {
+                    Ok(loader) => (loader.leave(&worker.wires), Ok(())),
+                    Err(Fault { error, port }) => (port, Err(error)),
+                }
+            });
+            // A loader that is silent by now may have been left by the operator's button.
+            if let Err(error @ BoardError::Unplugged) = left {
+                return Err(error);
+            }
+            self.in_loader = false;
+        }
+        let link = self.link()?;
+        match link.hello(within)? {
+            Some(hello) => Ok(hello),
+            None => Err(BoardError::NoHello { seconds: within.as_secs(), log: link.log() }),
+        }
+    }
+
+    fn call(&mut self, request: &Request) -> Result<Response, BoardError> {
+        if self.in_loader {
+            // The operator may have pressed the button since.
+            self.link()?.forget()?;
+            self.in_loader = false;
+        }
+        self.link()?.call(request)
+    }
+
+    fn link(&mut self) -> Result<&mut Link, BoardError> {
+        self.link.as_mut().ok_or(BoardError::Unplugged)
+    }
+
+    /// Lends the line to the loader's side and takes it back.
+    fn with_port<T>(
+        &mut self,
+        work: impl FnOnce(Port, &Self) -> (Port, Result<T, BoardError>),
+    ) -> Result<T, BoardError> {
+        let port = self.link.take().ok_or(BoardError::Unplugged)?.into_port();
+        let (port, outcome) = work(port, self);
+        if !matches!(outcome, Err(BoardError::Unplugged)) {
+            self.link = Some(Link::new(port, self.readings.clone()));
+        }
+        outcome
+    }
+}

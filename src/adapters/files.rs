@@ -1,0 +1,111 @@
+//! The operator's files: where they live, and reading them.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use directories::ProjectDirs;
+
+use crate::domain::{Problem, site::Site};
+
+/// More than any profile, policy or reference file has. A larger file is something else, picked by mistake.
+const MAX_TEXT_BYTES: u64 = 256 * 1024;
+
+/// Where the program keeps its files.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Site profile.
+    pub config: PathBuf,
+    /// Record and its key.
+    pub data: PathBuf,
+}
+
+impl Folders {
+    /// The user's own folders, as the system wants them (XDG, Known Folders, Library).
+    ///
+    /// # Errors
+    /// `files.home` when the user has no home folder.
+    pub fn of_user() -> Result<Self, Problem> {
+        match ProjectDirs::from("", "", "coldbench") {
+            Some(dirs) => Ok(Folders { config: dirs.config_dir().to_owned(), data: dirs.data_dir().to_owned() }),
+            None => Err(Problem::new("files.home", "This user has no home folder", "Name files with --site and --ledger")),
+        }
+    }
+
+    /// The site profile that is taken without `--site`.
+    pub fn site_file(&self) -> PathBuf {
+        self.config.join("site.toml")
+    }
+
+    /// The record that is taken without `--ledger`.
+    pub fn ledger_file(&self) -> PathBuf {
+        self.data.join("ledger.sqlite")
+    }
+}
+
+/// Reads a small text file.
+///
+/// # Errors
+/// `files.missing`, `files.permission`, `files.too-large`, `files.not-text`, `files.read`, each naming the file.
+pub fn read_text(file: &Path) -> Result<String, Problem> {
+    let name = file.display();
+    let problem = |code, what: String, advice: &str| Problem::new(code, what, advice);
+    let unreadable = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => problem("files.missing", format!("There is no file {name}"), "Check the path"),
+        ErrorKind::PermissionDenied => {
+            problem("files.permission", format!("You may not read the file {name}"), "Check the file's permissions")
+        }
+        _ => problem("files.read", format!("The file {name} cannot be read: {error}"), "Check the path and the disk"),
+    };
+    let mut bytes = Vec::new();
+    fs::File::open(file)
+        .and_then(|open| open.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_TEXT_BYTES {
+        return Err(problem("files.too-large", format!("The file {name} is too large to be right"), "Check the path"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| problem("files.not-text", format!("The file {name} is not a text file"), "Save it as UTF-8 text"))
+}
+
+/// Reads a site profile. Relative paths in it are taken from the profile's own folder.
+///
+/// # Errors
+/// Those of [`read_text`], and `site.invalid` with line, column and reason.
+pub fn read_site(file: &Path) -> Result<Site, Problem> {
+    let mut site = Site::parse(&read_text(file)?)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    for path in [&mut site.ca_file, &mut site.policy_file, &mut site.firmware].into_iter().flatten() {
+        *path = folder.join(&*path);
+    }
+    Ok(site)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_a_profile_start_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("site.toml");
+        fs::write(&file, "ca_file = \"ca.pem\"\nfirmware = \"/opt/firmware\"\n").unwrap();
+        let site = read_site(&file).unwrap();
+        assert_eq!(site.ca_file, Some(folder.path().join("ca.pem")));
+        assert_eq!(site.firmware, Some(PathBuf::from("/opt/firmware")));
+    }
+
+    #[test]
+    fn a_file_picked_by_mistake_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("image.bin");
+        fs::write(&binary, [0xE9, 0xFF, 0xFE]).unwrap();
+        assert_eq!(read_text(&binary).unwrap_err().code, "files.not-text");
+        fs::write(&binary, vec![b'a'; MAX_TEXT_BYTES as usize + 1]).unwrap();
+        assert_eq!(read_text(&binary).unwrap_err().code, "files.too-large");
+        assert_eq!(read_text(&folder.path().join("none")).unwrap_err().code, "files.missing");
+    }
+}

@@ -1,0 +1,343 @@
+//! calibrate: probes assigned, temperature and voltage fitted, door learned; kept on the board and in the record.
+
+use std::time::Duration;
+
+use coldbench_sensor::calibration::{Bounds, Fit, Point, SUPPLY, TEMPERATURE, fit};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    ask,
+    measure::{self, Quantity, Watch},
+};
+use crate::{
+    commission::{
+        events::Event,
+        order::CalibrationChoice,
+        plan::StepName,
+        run::Run,
+        step::{Halt, Outcome, Step, halt},
+    },
+    domain::{
+        Calibration, Line, ProbeRom, RawSensors,
+        calibration::{CalibrationReport, DoorLevel, References, TemperaturePoint, VoltagePoint},
+    },
+    ports::{
+        board::Board,
+        operator::{Question, Reply},
+    },
+};
+
+/// Note: what the board was calibrated to before, to restore it.
+pub(in crate::commission) const PREVIOUS: &str = "previous";
+/// Note: what is going to be stored, with its report.
+const WANTED: &str = "wanted";
+/// Points that are asked for: one gives an offset, two a line.
+const POINTS: u32 = 2;
+
+/// The step.
+pub struct Calibrate;
+
+/// What the board is calibrated to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    /// As kept by the board.
+    pub calibration: Calibration,
+    /// How it was found; `None` when it was left as it was.
+    pub report: Option<CalibrationReport>,
+}
+
+impl Step for Calibrate {
+    type Output = Calibrated;
+    const NAME: StepName = StepName::Calibrate;
+
+    fn limit(run: &Run) -> Duration {
+        match run.order.calibration {
+            CalibrationChoice::Prompt => Duration::from_secs(4 * 3600),
+            CalibrationChoice::Given(_) | CalibrationChoice::Skip => Duration::from_secs(120),
+        }
+    }
+
+    fn intent(run: &Run) -> Value {
+        json!({ "choice": run.order.calibration })
+    }
+
+    async fn check(run: &Run) -> Result<Option<Outcome<Calibrated>>, Halt> {
+        let wanted: Option<Calibrated> = run.noted(StepName::Calibrate, WANTED)?;
+        let Some(wanted) = wanted else { return Ok(None) };
+        let kept = ask::calibration(&*run.board().await?).await?;
+        Ok((kept == wanted.calibration).then(|| Outcome::skipped(wanted, "The board is calibrated by this job already")))
+    }
+
+    async fn run(run: &Run) -> Result<Outcome<Calibrated>, Halt> {
+        let board = run.board().await?;
+        let previous = ask::calibration(&*board).await?;
+        let references = match &run.order.calibration {
+            CalibrationChoice::Skip => return Ok(left(previous)),
+            CalibrationChoice::Given(references) => measured(&*board, &previous, references.clone()).await?,
+            CalibrationChoice::Prompt => prompted(run, &*board, &previous).await?,
+        };
+        let wanted = fitted(run, &*board, &previous, references).await?;
+        // A resumed job finds its own calibration on the board, which is not what there was before.
+        if run.noted::<Calibration>(StepName::Calibrate, PREVIOUS)?.is_none() {
+            run.note(StepName::Calibrate, PREVIOUS, &previous)?;
+        }
+        run.note(StepName::Calibrate, WANTED, &wanted)?;
+        let kept = ask::set_calibration(&*board, wanted.calibration.clone()).await?;
+        if kept != wanted.calibration {
+            return halt(
+                "calibration.differs",
+                "The board does not hold the calibration it was given",
+                "Resume the job; if it happens again, the board's flash is worn: replace it",
+            );
+        }
+        let message = describe(&wanted);
+        Ok(Outcome::done(wanted, message))
+    }
+}
+
+/// The board stays as it is.
+fn left(calibration: Calibration) -> Outcome<Calibrated> {
+    let by = calibration.job.clone();
+    let output = Calibrated { calibration, report: None };
+    match by.as_str() {
+        "" => Outcome::warning(output, "The board is not calibrated"),
+        job => Outcome::skipped(output, format!("Left as calibrated by the job {job}")),
+    }
+}
+
+/// Measures what the references leave open, now.
+async fn measured(board: &dyn Board, previous: &Calibration, mut references: References) -> Result<References, Halt> {
+    let sensors = ask::sensors(board).await?;
+    if !references.freezer.is_empty() {
+        let rom = freezer_probe(&sensors, previous, references.freezer_probe.as_deref())?;
+        references.freezer_probe = Some(rom.to_string());
+        for point in references.freezer.iter_mut().filter(|point| point.raw_celsius.is_none()) {
+            point.raw_celsius = Some(measure::mean(board, Quantity::Probe(rom)).await?.into());
+        }
+    }
+    for point in references.supply.iter_mut().filter(|point| point.raw_volts.is_none()) {
+        point.raw_volts = Some(measure::mean(board, Quantity::Supply).await?.into());
+    }
+    Ok(references)
+}
+
+/// Asks the person at the bench for everything.
+async fn prompted(run: &Run, board: &dyn Board, previous: &Calibration) -> Result<References, Halt> {
+    let mut references = References {
+        thermometer_serial: serial(run, "thermometer").await?,
+        multimeter_serial: serial(run, "multimeter").await?,
+        ..References::default()
+    };
+    let rom = ask_freezer_probe(run, &ask::sensors(board).await?, previous).await?;
+    references.freezer_probe = Some(rom.to_string());
+    let mut watch = Watch::new(run, rom);
+    for point in 1..=POINTS {
+        let Some((raw, reference_celsius)) = watch.reference(point).await? else { break };
+        references.freezer.push(TemperaturePoint { reference_celsius, raw_celsius: Some(raw.into()) });
+    }
+    for point in 1..=POINTS {
+        let raw_volts = f64::from(measure::mean(board, Quantity::Supply).await?);
+        match ask(run, Question::SupplyReference { point, raw_volts }).await? {
+            Reply::Number(reference_volts) => {
+                // Measured again: the supply may have been set to another voltage while the question stood.
+                let raw_volts = Some(measure::mean(board, Quantity::Supply).await?.into());
+                references.supply.push(VoltagePoint { reference_volts, raw_volts });
+            }
+            _ => break,
+        }
+    }
+    references.door = learn_door(run, board).await?;
+    Ok(references)
+}
+
+/// Opens and closes the door with the person's help, and takes the level that means "open".
+async fn learn_door(run: &Run, board: &dyn Board) -> Result<Option<DoorLevel>, Halt> {
+    if ask(run, Question::OpenDoor).await? == Reply::Skip {
+        return Ok(None);
+    }
+    let open = ask::sensors(board).await?.door_high;
+    if ask(run, Question::CloseDoor).await? == Reply::Skip {
+        return Ok(None);
+    }
+    let closed = ask::sensors(board).await?.door_high;
+    match (open, closed) {
+        (true, false) => Ok(Some(DoorLevel::OpenIsHigh)),
+        (false, true) => Ok(Some(DoorLevel::OpenIsLow)),
+        _ => halt(
+            "calibration.door",
+            "The door switch does not change when the door is opened and closed",
+            "Check the switch, its magnet and its wiring, then resume the job",
+        ),
+    }
+}
+
+/// Fits the lines and holds them to the site's tolerances.
+async fn fitted(
+    run: &Run,
+    board: &dyn Board,
+    previous: &Calibration,
+    references: References,
+) -> Result<Calibrated, Halt> {
+    let tolerances = &run.kit.site.tolerances;
+    let temperature_points: Vec<Point> = references
+        .freezer
+        .iter()
+        .filter_map(|point| Some(Point { raw: point.raw_celsius? as f32, reference: point.reference_celsius as f32 }))
+        .collect();
+    let voltage_points: Vec<Point> = references
+        .supply
+        .iter()
+        .filter_map(|point| Some(Point { raw: point.raw_volts? as f32, reference: point.reference_volts as f32 }))
+        .collect();
+    let freezer =
+        fit_within("freezer temperature", "°C", &temperature_points, &TEMPERATURE, tolerances.freezer_celsius)?;
+    let supply = fit_within("supply voltage", "V", &voltage_points, &SUPPLY, tolerances.supply_volts)?;
+
+    let sensors = ask::sensors(board).await?;
+    let line = |fit: &Option<Fit>, kept: Line| fit.as_ref().map_or(kept, |fit| fit.line);
+    let residuals = |fit: Option<Fit>| fit.into_iter().flat_map(|fit| fit.residuals).map(f64::from).collect();
+    let calibration = Calibration {
+        freezer_probe: probe_or(&references.freezer_probe, previous.freezer_probe)?,
+        outside_probe: probe_or(&references.outside_probe, previous.outside_probe)?,
+        freezer: line(&freezer, previous.freezer),
+        outside: previous.outside,
+        supply: line(&supply, previous.supply),
+        door_open_is_high: references.door.map_or(previous.door_open_is_high, Into::into),
+        job: run.job().to_string(),
+    };
+    let report = CalibrationReport {
+        probes: sensors.probes.iter().map(|probe| probe.rom).collect(),
+        freezer_residuals_celsius: residuals(freezer),
+        supply_residuals_volts: residuals(supply),
+        references,
+    };
+    Ok(Calibrated { calibration, report: Some(report) })
+}
+
+/// `None` when there are no points, so that the line stays as it was.
+fn fit_within(
+    what: &str,
+    unit: &str,
+    points: &[Point],
+    bounds: &Bounds,
+    tolerance: f64,
+) -> Result<Option<Fit>, Halt> {
+    if points.is_empty() {
+        return Ok(None);
+    }
+    let fitted = match fit(points, bounds) {
+        Ok(fitted) => fitted,
+        Err(error) => {
+            return halt(
+                "calibration.fit",
+                format!("The {what} cannot be calibrated: {error}"),
+                "Check the reference values; if they are right, replace the sensor",
+            );
+        }
+    };
+    let worst = f64::from(fitted.worst_residual());
+    if worst > tolerance {
+        return halt(
+            "calibration.residual",
+            format!("The {what} is off by {worst:.2} {unit} at a reference point, more than {tolerance:.2} {unit}"),
+            "Take the points again with a steady bath; if it happens again, replace the sensor",
+        );
+    }
+    Ok(Some(fitted))
+}
+
+fn probe_or(named: &Option<String>, kept: Option<ProbeRom>) -> Result<Option<ProbeRom>, Halt> {
+    named.as_deref().map_or(Ok(kept), |text| probe_rom(text).map(Some))
+}
+
+fn probe_rom(text: &str) -> Result<ProbeRom, Halt> {
+    let bytes: Option<[u8; 8]> = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    match bytes {
+        Some(rom) => Ok(ProbeRom(rom)),
+        None => halt(
+            "calibration.probe",
+            format!("{text:?} is not the address of a probe"),
+            "Write its 16 hex digits, family code first, such as 28ff641e0f160345",
+        ),
+    }
+}
+
+/// The named probe, else the only one on the bus, else the one assigned before.
+fn freezer_probe(
+    sensors: &RawSensors,
+    previous: &Calibration,
+    named: Option<&str>,
+) -> Result<ProbeRom, Halt> {
+    if let Some(text) = named {
+        return probe_rom(text);
+    }
+    let roms: Vec<ProbeRom> = sensors.probes.iter().map(|probe| probe.rom).collect();
+    match (roms.as_slice(), previous.freezer_probe) {
+        ([only], _) => Ok(*only),
+        (_, Some(assigned)) if roms.contains(&assigned) => Ok(assigned),
+        ([], _) => halt(
+            "calibration.no-probe",
+            "There is no temperature probe on the bus",
+            "Check the probe's wiring, then resume the job",
+        ),
+        _ => halt(
+            "calibration.which-probe",
+            format!("There are {} temperature probes, and none is named as the one in the freezer", roms.len()),
+            "Name it as `freezer_probe` in the calibration file",
+        ),
+    }
+}
+
+async fn ask_freezer_probe(run: &Run, sensors: &RawSensors, previous: &Calibration) -> Result<ProbeRom, Halt> {
+    if sensors.probes.len() < 2 {
+        return freezer_probe(sensors, previous, None);
+    }
+    let probes = sensors.probes.iter().map(|probe| (probe.rom.to_string(), probe.celsius.ok().map(f64::from)));
+    match ask(run, Question::FreezerProbe { probes: probes.collect() }).await? {
+        Reply::Text(text) => freezer_probe(sensors, previous, Some(&text)),
+        _ => freezer_probe(sensors, previous, None),
+    }
+}
+
+/// The serial number of an instrument; the one used last is offered.
+async fn serial(run: &Run, instrument: &str) -> Result<String, Halt> {
+    let key = format!("serial.{instrument}");
+    let last = run.bench.ledger.recall(&key)?.unwrap_or_default();
+    let question = Question::Serial { instrument: instrument.to_owned(), last: last.clone() };
+    match ask(run, question).await? {
+        Reply::Text(serial) => {
+            run.bench.ledger.remember(&key, &serial)?;
+            Ok(serial)
+        }
+        _ => Ok(last),
+    }
+}
+
+/// Asks, and tells that it was asked.
+async fn ask(run: &Run, question: Question) -> Result<Reply, Halt> {
+    let question = asked(run, question).await;
+    match run.bench.operator.ask(question).await {
+        Reply::Declined => Err(Halt::Cancelled),
+        reply => Ok(reply),
+    }
+}
+
+/// Tells that a question is asked.
+pub(super) async fn asked(run: &Run, question: Question) -> Question {
+    let step = StepName::Calibrate.to_string();
+    run.teller.tell(Event::Asked { step, question: question.clone() }).await;
+    question
+}
+
+fn describe(calibrated: &Calibrated) -> String {
+    let Some(report) = &calibrated.report else { return "Left as it was".to_owned() };
+    let worst = |residuals: &[f64]| residuals.iter().fold(0.0_f64, |worst, one| worst.max(one.abs()));
+    format!(
+        "{} temperature and {} voltage points, largest residuals {:.2} °C and {:.2} V",
+        report.freezer_residuals_celsius.len(),
+        report.supply_residuals_volts.len(),
+        worst(&report.freezer_residuals_celsius),
+        worst(&report.supply_residuals_volts)
+    )
+}

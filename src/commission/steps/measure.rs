@@ -1,0 +1,158 @@
+//! Raw values of the board, as calibration needs them.
+
+use coldbench_sensor::stability::{Criterion, Settling, Stability};
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
+
+use super::ask;
+use crate::{
+    commission::{
+        events::Unit,
+        plan::StepName,
+        run::Run,
+        step::{Halt, halt},
+    },
+    domain::{ProbeRom, RawSensors},
+    ports::{
+        board::Board,
+        operator::{Question, Reply},
+    },
+};
+
+/// Samples that are averaged where no steadiness is asked for.
+const SAMPLES: u32 = 3;
+/// How often a probe is looked at while it settles.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// A bath that is not steady by then never will be.
+const SETTLE_LIMIT: Duration = Duration::from_secs(45 * 60);
+
+/// Something that is calibrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantity {
+    /// Temperature of a probe, °C.
+    Probe(ProbeRom),
+    /// Supply voltage, V.
+    Supply,
+}
+
+impl Quantity {
+    /// Its raw value. A fault of the sensor is no value.
+    fn raw(self, sensors: &RawSensors) -> Result<f32, Halt> {
+        match self {
+            Quantity::Probe(rom) => match sensors.probes.iter().find(|probe| probe.rom == rom) {
+                Some(probe) => probe.celsius.or_else(|fault| no_value(&format!("The probe {rom}"), &fault.to_string())),
+                None => no_value(&format!("The probe {rom}"), "it is not on the bus"),
+            },
+            Quantity::Supply => match sensors.supply_volts {
+                Some(volts) => Ok(volts),
+                None => no_value("The supply's converter", "it does not answer"),
+            },
+        }
+    }
+}
+
+fn no_value<T>(sensor: &str, why: &str) -> Result<T, Halt> {
+    halt(
+        "calibration.sensor",
+        format!("{sensor} gives no value: {why}"),
+        "Check its wiring or replace it, then resume the job",
+    )
+}
+
+/// The mean of a few samples.
+pub async fn mean(board: &dyn Board, quantity: Quantity) -> Result<f32, Halt> {
+    let mut sum = 0.0;
+    for _ in 0..SAMPLES {
+        sum += quantity.raw(&ask::sensors(board).await?)?;
+    }
+    Ok(sum / SAMPLES as f32)
+}
+
+/// A probe, watched until it is steady.
+pub struct Watch<'run> {
+    run: &'run Run,
+    rom: ProbeRom,
+    stability: Stability,
+    began: Instant,
+}
+
+impl<'run> Watch<'run> {
+    pub fn new(run: &'run Run, rom: ProbeRom) -> Self {
+        let held_to = &run.kit.site.tolerances;
+        let criterion = Criterion {
+            window_millis: u64::from(held_to.stability_secs) * 1000,
+            peak_to_peak_kelvin: held_to.stability_celsius as f32,
+        };
+        Watch { run, rom, stability: Stability::new(criterion), began: Instant::now() }
+    }
+
+    /// Waits until the probe is steady, and gives its mean.
+    async fn settled(&mut self) -> Result<f32, Halt> {
+        let until = Instant::now() + SETTLE_LIMIT;
+        let mut tick = interval(SAMPLE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while Instant::now() < until {
+            tick.tick().await;
+            if let Settling::Settled(mean) = self.sample().await? {
+                return Ok(mean);
+            }
+        }
+        halt(
+            "calibration.unsteady",
+            format!("The probe {} does not become steady", self.rom),
+            "Stir the bath, leave probe and bath alone, then resume the job",
+        )
+    }
+
+    /// Asks for the reference while the probe is watched on. An answer counts only if the probe was steady when it
+    /// was given; else the question comes again. `None`: the point is left out.
+    pub async fn reference(&mut self, point: u32) -> Result<Option<(f32, f64)>, Halt> {
+        loop {
+            let raw = self.settled().await?;
+            let question = Question::FreezerReference { point, raw_celsius: raw.into() };
+            let asked = super::calibrate::asked(self.run, question).await;
+            let answer = self.run.bench.operator.ask(asked);
+            tokio::pin!(answer);
+            let mut tick = interval(SAMPLE_EVERY);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let reply = loop {
+                tokio::select! {
+                    reply = &mut answer => break reply,
+                    _ = tick.tick() => self.sample().await?,
+                };
+            };
+            match (reply, self.stability.settling()) {
+                (Reply::Number(reference), Settling::Settled(raw)) => return Ok(Some((raw, reference))),
+                (Reply::Number(_), _) => {
+                    self.run
+                        .teller
+                        .note(StepName::Calibrate.as_str(), "The probe was not steady at that moment; please read again")
+                        .await;
+                }
+                (Reply::Skip, _) => return Ok(None),
+                (Reply::Declined | Reply::Text(_) | Reply::Yes, _) => return Err(Halt::Cancelled),
+            }
+        }
+    }
+
+    async fn sample(&mut self) -> Result<Settling, Halt> {
+        let sensors = ask::sensors(&*self.run.board().await?).await?;
+        let celsius = Quantity::Probe(self.rom).raw(&sensors).ok();
+        self.stability.sample(celsius, self.began.elapsed().as_millis() as u64);
+        let settling = self.stability.settling();
+        self.tell(celsius, settling);
+        Ok(settling)
+    }
+
+    fn tell(&self, celsius: Option<f32>, settling: Settling) {
+        let window_secs = u64::from(self.run.kit.site.tolerances.stability_secs);
+        let (done, words) = match settling {
+            Settling::Filling(millis) => (millis / 1000, "settling".to_owned()),
+            Settling::Moving(kelvin) => (window_secs, format!("moves by {kelvin:.2} °C")),
+            Settling::Drifting(kelvin) => (window_secs, format!("drifts by {kelvin:+.2} °C")),
+            Settling::Settled(_) => (window_secs, "steady".to_owned()),
+        };
+        let now = celsius.map_or("no value".to_owned(), |celsius| format!("{celsius:.2} °C"));
+        let count = (done, window_secs, Unit::Seconds);
+        self.run.teller.progress(StepName::Calibrate, count, format!("{now}, {words}"));
+    }
+}
