@@ -1,5 +1,5 @@
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::{Harness, kittest::Queryable};
+use egui_kittest::{Harness, kittest::{NodeT, Queryable}};
 
 use super::*;
 use crate::ui::{icons::Icon, theme, tokens::Look};
