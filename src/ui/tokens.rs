@@ -3,20 +3,7 @@
 
 use eframe::egui::{Color32, FontFamily, FontId};
 
-/// How the window looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Look {
-    /// For a bright depot.
-    #[default]
-    Light,
-    /// For a dark one.
-    Dark,
-    /// Black on white, double strokes, nothing moves.
-    HighContrastLight,
-    /// White on black, double strokes, nothing moves.
-    HighContrastDark,
-}
+pub use crate::app::settings::Theme as Look;
 
 impl Look {
     /// All looks, in the order of the settings.
