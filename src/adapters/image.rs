@@ -18,6 +18,22 @@ const FETCH_AGAIN: &str = "Fetch the firmware again, or build it with firmware/b
 /// The chip of the fleet's boards, taken where a binary does not say what it is for.
 const DEFAULT_CHIP: &str = "esp32c3";
 
+/// The image that comes with the program, as `firmware/build` made it.
+///
+/// # Errors
+/// None but a program built from damaged assets.
+pub fn shipped() -> Result<Image, Problem> {
+    const FILES: &[(&str, &[u8])] = &[
+        ("bootloader.bin", include_bytes!("../../assets/firmware/bootloader.bin")),
+        ("partitions.bin", include_bytes!("../../assets/firmware/partitions.bin")),
+        ("otadata.bin", include_bytes!("../../assets/firmware/otadata.bin")),
+        ("truck-board.bin", include_bytes!("../../assets/firmware/truck-board.bin")),
+    ];
+    from_parts(include_str!("../../assets/firmware/manifest.toml"), |file| {
+        FILES.iter().find(|(name, _)| *name == file).map(|(_, bytes)| bytes.to_vec())
+    })
+}
+
 /// Loads an image from its folder or its `manifest.toml` and checks every part.
 ///
 /// # Errors

@@ -81,7 +81,7 @@ pub async fn flash(
         seconds,
     };
     let _ = events.send(event).await;
-    Finished { job: Some(record.job), outcome, thing: None, truck: None, mac: record.mac, problem, leftovers: Vec::new() }
+    Finished { job: record.job, outcome, thing: None, truck: None, mac: record.mac, problem, leftovers: Vec::new() }
 }
 
 enum Ended {

@@ -204,9 +204,6 @@ pub struct Continue {
     pub site: SiteFile,
     #[command(flatten)]
     pub ledger: LedgerFile,
-    /// A file with reference values, `prompt`, or `skip`; as ordered by default.
-    #[arg(long, value_name = "FILE|prompt|skip")]
-    pub calibration: Option<String>,
     /// Print JSON lines.
     #[arg(long)]
     pub json: bool,
@@ -298,6 +295,9 @@ pub struct Decommission {
     /// Name of the thing.
     #[arg(long)]
     pub thing: ThingName,
+    /// Port of its board, to erase the credentials there too.
+    #[arg(long)]
+    pub port: Option<String>,
     #[command(flatten)]
     pub site: SiteFile,
     #[command(flatten)]

@@ -54,11 +54,10 @@ pub(super) async fn resume(args: args::Continue, world: Arc<dyn World>) -> Resul
     let record = recorded(&ledger, &args)?;
     let place = place(&record, args.port.as_deref());
     let kit = workshop::kit(&world, site, place.open).input()?;
-    let choice = args.calibration.as_deref().map(|choice| calibration_choice(choice, &world)).transpose().input()?;
     let bench = workshop::bench(&world, &kit.site, &ledger, Arc::new(Terminal)).await?;
     let job = args.job;
     run(args.json, |events, cancel| async move {
-        commission::resume(&bench, &job, (place, choice), kit, events, cancel).await
+        commission::resume(&bench, &job, Some(place.port), kit, events, cancel).await
     })
     .await
 }
@@ -70,7 +69,7 @@ pub(super) async fn undo(args: args::Continue, world: Arc<dyn World>) -> Result<
     let place = place(&record, args.port.as_deref());
     let bench = workshop::bench(&world, &site, &ledger, Arc::new(Terminal)).await?;
     let job = args.job;
-    run(args.json, |events, cancel| async move { commission::undo(&bench, &job, place, events, cancel).await }).await
+    run(args.json, |events, cancel| async move { commission::undo(&bench, &job, Some(place), events, cancel).await }).await
 }
 
 pub(super) async fn decommission(args: args::Decommission, world: Arc<dyn World>) -> Result<Exit, Stop> {
@@ -78,8 +77,9 @@ pub(super) async fn decommission(args: args::Decommission, world: Arc<dyn World>
     let ledger = world.ledger(args.ledger.ledger.as_deref())?;
     let bench = workshop::bench(&world, &site, &ledger, Arc::new(Terminal)).await?;
     let thing = args.thing;
+    let place = args.port.map(|port| Place { port, open: OpenOptions::default() });
     run(args.json, |events, cancel| async move {
-        commission::decommission::decommission(&bench, &thing, events, cancel).await
+        commission::decommission::decommission(&bench, &thing, place, events, cancel).await
     })
     .await
 }

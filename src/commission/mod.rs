@@ -23,7 +23,6 @@ mod fakes;
 #[cfg(test)]
 mod tests;
 
-
 pub use engine::{commission, resume};
 pub use order::{Bench, CalibrationChoice, Finished, Kit, Order, Place};
 pub use undo::undo;

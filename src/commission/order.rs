@@ -60,10 +60,12 @@ impl Order {
     pub fn thing_name(&self, site: &Site) -> Result<ThingName, Problem> {
         match &self.thing {
             Some(name) => Ok(name.clone()),
-            None => site.thing_name.replace("{truck}", self.truck.as_str()).parse().map_err(|problem: Problem| Problem {
-                advice: "Give a name with --thing, or change `thing_name` in the site profile".to_owned(),
-                ..problem
-            }),
+            None => {
+                site.thing_name.replace("{truck}", self.truck.as_str()).parse().map_err(|problem: Problem| Problem {
+                    advice: "Give a name with --thing, or change `thing_name` in the site profile".to_owned(),
+                    ..problem
+                })
+            }
         }
     }
 }

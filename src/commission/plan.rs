@@ -94,11 +94,7 @@ pub fn plan(recorded: &[StepRecord]) -> Vec<PlannedStep> {
     };
     StepName::ALL
         .into_iter()
-        .map(|name| PlannedStep {
-            step: name.as_str().to_owned(),
-            title: name.title().to_owned(),
-            done: is_done(name),
-        })
+        .map(|name| PlannedStep { step: name.as_str().to_owned(), title: name.title().to_owned(), done: is_done(name) })
         .collect()
 }
 
@@ -117,9 +113,7 @@ mod tests {
         let names: Vec<_> = plan.iter().map(|step| step.step.as_str()).collect();
         assert_eq!(
             names,
-            [
-                "identify", "preflight", "flash", "boot", "key", "register", "install", "calibrate", "prove", "seal"
-            ]
+            ["identify", "preflight", "flash", "boot", "key", "register", "install", "calibrate", "prove", "seal"]
         );
         assert!(plan.iter().all(|step| !step.done));
         assert!(StepName::ALL.is_sorted());

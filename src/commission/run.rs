@@ -230,11 +230,7 @@ impl Line {
 }
 
 /// A job as it is opened in the ledger.
-pub(super) fn new_record(
-    kind: JobKind,
-    port: String,
-    order: Value,
-) -> JobRecord {
+pub(super) fn new_record(kind: JobKind, port: String, order: Value) -> JobRecord {
     JobRecord {
         job: JobId::generate(),
         kind,

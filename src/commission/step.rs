@@ -97,11 +97,9 @@ pub(super) enum Halt {
 impl Halt {
     pub fn problem(&self) -> Problem {
         match self {
-            Halt::Cancelled => Problem::new(
-                "job.cancelled",
-                "The job was cancelled",
-                "Resume the job to go on, or undo it",
-            ),
+            Halt::Cancelled => {
+                Problem::new("job.cancelled", "The job was cancelled", "Resume the job to go on, or undo it")
+            }
             Halt::Failed(problem) => problem.clone(),
         }
     }
@@ -115,11 +113,7 @@ impl<E: Into<Problem>> From<E> for Halt {
 }
 
 /// A halt with a problem of the job's own.
-pub(super) fn halt<T>(
-    code: &'static str,
-    sentence: impl Into<String>,
-    advice: impl Into<String>,
-) -> Result<T, Halt> {
+pub(super) fn halt<T>(code: &'static str, sentence: impl Into<String>, advice: impl Into<String>) -> Result<T, Halt> {
     Err(Halt::Failed(Problem::new(code, sentence, advice)))
 }
 

@@ -34,6 +34,16 @@ pub struct Leftover {
     pub why: String,
 }
 
+impl std::fmt::Display for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.what {
+            What::Thing(name) => write!(f, "thing {name}")?,
+            What::Certificate(id) => write!(f, "certificate {id}")?,
+        }
+        write!(f, " of job {}: {}", self.job, self.why)
+    }
+}
+
 /// What was left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "id")]
@@ -62,7 +72,8 @@ pub async fn find(bench: &Bench) -> Result<Vec<Leftover>, Problem> {
         let Some(certificate) = bench.cloud.certificate(&summary.id).await? else { continue };
         let Some(job) = subject_job(&certificate.pem) else { continue };
         let things = retire::gone_is_fine(bench.cloud.things_of(&certificate.arn).await)?;
-        let is_used = certificate.status == CertificateStatus::Active && things.iter().any(|name| sealed.contains(name));
+        let is_used =
+            certificate.status == CertificateStatus::Active && things.iter().any(|name| sealed.contains(name));
         if let Some(why) = why_left(bench, &job, is_used)? {
             leftovers.push(Leftover { what: What::Certificate(certificate.id), job, why });
         }

@@ -76,6 +76,7 @@ pub fn csr_public_key_der(csr_pem: &str) -> Option<Vec<u8>> {
 /// The id that AWS IoT gives this certificate; `None` when it is not a certificate.
 pub fn certificate_id(certificate_pem: &str) -> Option<CertificateId> {
     let pem = parse_pem(certificate_pem, "CERTIFICATE")?;
+    pem.parse_x509().ok()?;
     Some(CertificateId::from_sha256(&Sha256::digest(&pem.contents).into()))
 }
 

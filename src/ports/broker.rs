@@ -12,6 +12,9 @@ use crate::domain::Problem;
 pub trait Broker: Send + Sync {
     /// Subscribes; returns when the broker has granted every topic. Dropping the observation ends it.
     async fn observe(&self, topics: &[String]) -> Result<Observation, BrokerError>;
+    /// Waits until ended observations have taken back what they needed in the cloud. Ends by itself within a minute;
+    /// to be called before the program ends.
+    async fn close(&self) {}
 }
 
 /// Messages as they arrive. Bounded: when the receiver is slow, the newest are dropped and counted.

@@ -11,6 +11,8 @@
 //! - [`shadow`]: what the cloud may change.
 //! - [`session`]: the conversation with the message broker, over a line that is given.
 //! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
+//! - [`flash`]: what is kept in flash memory, safe against a loss of power.
+//! - [`one_wire`], [`position`]: what is said on the bus of the probes, and by the position receiver.
 //!
 //! # Invariants
 //! - Nothing here waits: a conversion is started, and its result is fetched in a later poll.
@@ -29,11 +31,14 @@ pub mod calibration;
 pub mod clock;
 pub mod door;
 pub mod ds18b20;
+pub mod flash;
 pub mod hardware;
 pub mod identity;
 mod kept;
+pub mod one_wire;
 pub mod payload;
 mod pem;
+pub mod position;
 mod report;
 mod request;
 pub mod schedule;

@@ -52,7 +52,19 @@ fn ladder(options: OpenOptions) -> Vec<Rung> {
 pub(super) fn flash(mut port: Port, task: &Task) -> (Port, Result<FlashReport, BoardError>) {
     let mut tally = Tally { started: Instant::now(), total_bytes: task.image.size(), done_bytes: 0, written_bytes: 0 };
     let mut last = BoardError::Silent;
-    let mut in_loader = task.in_loader;
+    tally.report(task, "", FlashPhase::Connect, 0);
+    let (given_back, outcome) = look(port, task);
+    port = given_back;
+    let mut in_loader = outcome.is_ok();
+    match outcome {
+        // No speed was tried, so the one that is wanted stays the one to try.
+        Ok((chip, true)) => {
+            return (port, Ok(tally.into_report(Rung { stub: false, ..ladder(task.options)[0] }, chip)));
+        }
+        Ok((_, false)) => {}
+        Err(error @ BoardError::Flash { .. }) => tracing::debug!(%error, "the loader cannot compare without the stub"),
+        Err(error) => return (port, Err(error)),
+    }
     for rung in ladder(task.options) {
         if task.cancel.is_cancelled() {
             return (port, Err(BoardError::Cancelled { half_written: tally.written_bytes > 0 }));
@@ -76,6 +88,43 @@ pub(super) fn flash(mut port: Port, task: &Task) -> (Port, Result<FlashReport, B
     (port, Err(last))
 }
 
+/// Compares the flash with the image through the loader as it is, which costs a fraction of setting up stub and speed.
+/// Where all is right already the firmware is started. Gives the chip and whether that was so.
+fn look(port: Port, task: &Task) -> (Port, Result<(ChipFacts, bool), BoardError>) {
+    let loader = reach(port, task, task.in_loader).and_then(|port| Loader::connect(port, task.usb, None));
+    let mut loader = match loader {
+        Ok(loader) => loader,
+        Err(Fault { error, port }) => return (port, Err(error)),
+    };
+    let chip = loader.chip.clone();
+    let same = fits(&chip, task.image).and_then(|()| {
+        // The program, which is last, is what differs most often.
+        for part in task.image.parts.iter().rev() {
+            if !holds(&mut loader.flasher, part.address, &part.bytes)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    });
+    match same {
+        Ok(true) => (loader.leave(task.wires), Ok((chip, true))),
+        Ok(false) => (loader.park(), Ok((chip, false))),
+        Err(error) => (loader.park(), Err(error)),
+    }
+}
+
+/// Gets the loader's answer; a loader that answered before is not reset.
+fn reach(port: Port, task: &Task, in_loader: bool) -> Result<Port, Fault> {
+    let baud = port.baud_rate().unwrap_or(LINK_BAUD);
+    if in_loader {
+        return enter(port, task.usb, &Wires::Absent, baud).or_else(|Fault { error, port }| match task.wires {
+            Wires::Present => enter(port, task.usb, task.wires, baud),
+            Wires::Absent => Err(Fault { error, port }),
+        });
+    }
+    enter(port, task.usb, task.wires, baud)
+}
+
 fn climb(
     port: Port,
     task: &Task,
@@ -83,13 +132,7 @@ fn climb(
     in_loader: bool,
     tally: &mut Tally,
 ) -> (Port, Result<ChipFacts, BoardError>) {
-    let baud = port.baud_rate().unwrap_or(LINK_BAUD);
-    let entered = if in_loader {
-        enter(port, task.usb, &Wires::Absent, baud)
-            .or_else(|Fault { port, .. }| enter(port, task.usb, task.wires, baud))
-    } else {
-        enter(port, task.usb, task.wires, baud)
-    };
+    let entered = reach(port, task, in_loader);
     let loader = entered.and_then(|port| Loader::connect(port, task.usb, Some(rung)));
     let (port, outcome) = match loader {
         Ok(mut loader) => match write(&mut loader, task, tally) {
@@ -106,16 +149,7 @@ fn climb(
 }
 
 fn write(loader: &mut Loader, task: &Task, tally: &mut Tally) -> Result<(), BoardError> {
-    let wanted = &task.image.manifest.chip;
-    if loader.chip.chip != *wanted {
-        return Err(BoardError::WrongChip { found: loader.chip.chip.clone(), wanted: wanted.clone() });
-    }
-    let end = task.image.parts.iter().map(|part| u64::from(part.address) + part.bytes.len() as u64).max();
-    if end.unwrap_or(0) > u64::from(loader.chip.flash_bytes) {
-        let why =
-            format!("the image needs {} bytes of flash, the chip has {}", end.unwrap_or(0), loader.chip.flash_bytes);
-        return Err(BoardError::Flash { why });
-    }
+    fits(&loader.chip, task.image)?;
     let mut target = loader.flasher.chip().flash_target(SpiAttachParams::default(), loader.stub, false, false);
     target.begin(loader.flasher.connection()).map_err(|error| flash_error(&error))?;
     // Each rung compares everything again.
@@ -139,6 +173,20 @@ fn write(loader: &mut Loader, task: &Task, tally: &mut Tally) -> Result<(), Boar
     // The ROM loader would start the program here; it is left by a reset.
     if loader.stub {
         target.finish(loader.flasher.connection(), false).map_err(|error| flash_error(&error))?;
+    }
+    Ok(())
+}
+
+/// Whether the image is for this chip and has room on it.
+fn fits(chip: &ChipFacts, image: &Image) -> Result<(), BoardError> {
+    let wanted = &image.manifest.chip;
+    if chip.chip != *wanted {
+        return Err(BoardError::WrongChip { found: chip.chip.clone(), wanted: wanted.clone() });
+    }
+    let end = image.parts.iter().map(|part| u64::from(part.address) + part.bytes.len() as u64).max().unwrap_or(0);
+    if end > u64::from(chip.flash_bytes) {
+        let found = format!("{} with {} bytes of flash", chip.chip, chip.flash_bytes);
+        return Err(BoardError::WrongChip { found, wanted: format!("{wanted} with {end} bytes of flash") });
     }
     Ok(())
 }

@@ -157,6 +157,10 @@ async fn a_chip_that_the_image_is_not_for_is_not_written() {
     image.manifest.chip = "esp32s3".into();
     let outcome = flash(board.as_ref(), &image).await;
     assert!(matches!(outcome, Err(BoardError::WrongChip { .. })), "{outcome:?}");
+    let mut image = firmware("1.0.0");
+    image.parts[2].address = 4 << 20;
+    let outcome = flash(board.as_ref(), &image).await;
+    assert!(matches!(outcome, Err(BoardError::WrongChip { .. })), "{outcome:?}");
     assert!(matches!(board.identify().await, Ok(Found::Loader { .. })));
 }
 

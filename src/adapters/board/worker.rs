@@ -24,8 +24,8 @@ use crate::{
 const IDENTIFY_WAIT: Duration = Duration::from_millis(1500);
 /// How long a firmware may take to say that it goes into the loader.
 const TO_LOADER_WAIT: Duration = Duration::from_millis(700);
-/// How long the chip takes from there to the loader.
-const LOADER_START: Duration = Duration::from_millis(200);
+/// What the chip needs at least from there to the loader; after it the loader is asked until it answers.
+const LOADER_START: Duration = Duration::from_millis(50);
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, BoardError>>;

@@ -15,12 +15,8 @@ pub(super) fn claim(ledger: &Path, job: &JobId) -> Result<Box<dyn Send + Sync>, 
     let path = lock_path(ledger, job);
     let failed = |error: &dyn std::error::Error| LedgerError::Write { why: format!("{}: {error}", path.display()) };
     for _ in 0..TRIES {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| failed(&error))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| failed(&error))?;
         match file.try_lock() {
             Ok(()) if is_current(&file, &path) => return Ok(Box::new(Claim { path, _locked: file })),
             // The last owner removed this file between our opening and our locking it.

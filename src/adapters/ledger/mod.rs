@@ -106,11 +106,9 @@ impl Ledger for SqliteLedger {
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(|error| writing(&error))?;
         let notes: Option<String> = transaction
-            .query_row(
-                "SELECT notes FROM steps WHERE job = ?1 AND step = ?2",
-                params![job.as_str(), step],
-                |row| row.get(0),
-            )
+            .query_row("SELECT notes FROM steps WHERE job = ?1 AND step = ?2", params![job.as_str(), step], |row| {
+                row.get(0)
+            })
             .optional()
             .map_err(reading)?;
         let notes = notes.ok_or_else(|| LedgerError::Write { why: format!("the step {step} was never begun") })?;
@@ -133,9 +131,7 @@ impl Ledger for SqliteLedger {
     fn steps(&self, job: &JobId) -> Result<Vec<StepRecord>, LedgerError> {
         let connection = self.connection();
         let mut select = connection
-            .prepare(
-                "SELECT step, intent, notes, began, ended, outcome FROM steps WHERE job = ?1 ORDER BY position",
-            )
+            .prepare("SELECT step, intent, notes, began, ended, outcome FROM steps WHERE job = ?1 ORDER BY position")
             .map_err(reading)?;
         let rows = select.query_map([job.as_str()], StepRow::from_row).map_err(reading)?;
         rows.map(|row| row.map_err(reading)?.into_record()).collect()

@@ -95,7 +95,8 @@ fn a_newer_file_is_refused_and_left_as_it_is() {
 fn what_is_no_ledger_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    std::fs::write(&path, "this is a letter, not a database, and it is long enough to be looked at ".repeat(20)).unwrap();
+    std::fs::write(&path, "this is a letter, not a database, and it is long enough to be looked at ".repeat(20))
+        .unwrap();
     assert!(matches!(SqliteLedger::open(&path), Err(LedgerError::Open { .. })));
     assert!(matches!(SqliteLedger::open(folder.path()), Err(LedgerError::Open { .. })));
 }

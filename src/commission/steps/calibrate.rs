@@ -66,7 +66,8 @@ impl Step for Calibrate {
         let wanted: Option<Calibrated> = run.noted(StepName::Calibrate, WANTED)?;
         let Some(wanted) = wanted else { return Ok(None) };
         let kept = ask::calibration(&*run.board().await?).await?;
-        Ok((kept == wanted.calibration).then(|| Outcome::skipped(wanted, "The board is calibrated by this job already")))
+        Ok((kept == wanted.calibration)
+            .then(|| Outcome::skipped(wanted, "The board is calibrated by this job already")))
     }
 
     async fn run(run: &Run) -> Result<Outcome<Calibrated>, Halt> {
@@ -216,13 +217,7 @@ async fn fitted(
 }
 
 /// `None` when there are no points, so that the line stays as it was.
-fn fit_within(
-    what: &str,
-    unit: &str,
-    points: &[Point],
-    bounds: &Bounds,
-    tolerance: f64,
-) -> Result<Option<Fit>, Halt> {
+fn fit_within(what: &str, unit: &str, points: &[Point], bounds: &Bounds, tolerance: f64) -> Result<Option<Fit>, Halt> {
     if points.is_empty() {
         return Ok(None);
     }
@@ -264,11 +259,7 @@ fn probe_rom(text: &str) -> Result<ProbeRom, Halt> {
 }
 
 /// The named probe, else the only one on the bus, else the one assigned before.
-fn freezer_probe(
-    sensors: &RawSensors,
-    previous: &Calibration,
-    named: Option<&str>,
-) -> Result<ProbeRom, Halt> {
+fn freezer_probe(sensors: &RawSensors, previous: &Calibration, named: Option<&str>) -> Result<ProbeRom, Halt> {
     if let Some(text) = named {
         return probe_rom(text);
     }

@@ -1,7 +1,10 @@
 //! Whose board and whose thing it is.
 
 use crate::{
-    commission::{run::Run, step::{Halt, halt}},
+    commission::{
+        run::Run,
+        step::{Halt, halt},
+    },
     domain::{
         Mac, ThingName, TruckId,
         thing::{MAC_ATTRIBUTE, TRUCK_ATTRIBUTE, Thing},

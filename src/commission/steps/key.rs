@@ -79,8 +79,7 @@ impl Step for Key {
     async fn run(run: &Run) -> Result<Outcome<KeyFacts>, Halt> {
         run.note(StepName::Key, MADE, &true)?;
         let thing = claim::thing_name(run)?;
-        let subject =
-            Subject { common_name: thing.to_string(), organizational_unit: run.job().organizational_unit() };
+        let subject = Subject { common_name: thing.to_string(), organizational_unit: run.job().organizational_unit() };
         match &run.bench.host_keys {
             Some(maker) if run.order.host_key => {
                 let key = maker.make(&subject)?;

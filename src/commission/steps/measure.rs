@@ -125,7 +125,10 @@ impl<'run> Watch<'run> {
                 (Reply::Number(_), _) => {
                     self.run
                         .teller
-                        .note(StepName::Calibrate.as_str(), "The probe was not steady at that moment; please read again")
+                        .note(
+                            StepName::Calibrate.as_str(),
+                            "The probe was not steady at that moment; please read again",
+                        )
                         .await;
                 }
                 (Reply::Skip, _) => return Ok(None),

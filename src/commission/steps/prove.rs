@@ -94,10 +94,8 @@ impl Step for Prove {
             wish_secs,
             at: OffsetDateTime::now_utc(),
         };
-        let message = format!(
-            "{} readings agree over USB, MQTT and shadow; a wish came back in {wish_secs:.1} s",
-            proof.samples
-        );
+        let message =
+            format!("{} readings agree over USB, MQTT and shadow; a wish came back in {wish_secs:.1} s", proof.samples);
         Ok(Outcome::done(proof, message))
     }
 }

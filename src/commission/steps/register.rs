@@ -24,9 +24,7 @@ use crate::{
     domain::{
         CertificateId, GroupName, Mac, PolicyName, ThingName,
         certificate::{Certificate, CertificateStatus, public_key_der, subject_job},
-        thing::{
-            JOB_ATTRIBUTE, MAC_ATTRIBUTE, NewGroup, NewPolicy, NewThingType, TRUCK_ATTRIBUTE, Thing,
-        },
+        thing::{JOB_ATTRIBUTE, MAC_ATTRIBUTE, NewGroup, NewPolicy, NewThingType, TRUCK_ATTRIBUTE, Thing},
     },
     ports::cloud::CloudError,
 };

@@ -145,6 +145,9 @@ impl App {
 
     /// The bytes of a loader's synchronisation packet, once one is complete in what arrived.
     fn synchronisation(&mut self, heard: &[u8]) -> Option<Vec<u8>> {
+        if heard.is_empty() {
+            return None;
+        }
         self.tail.extend_from_slice(heard);
         if self.tail.windows(SYNC_PATTERN.len()).any(|window| window == SYNC_PATTERN) {
             return Some(std::mem::take(&mut self.tail));

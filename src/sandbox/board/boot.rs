@@ -106,10 +106,8 @@ pub(super) fn find_app(flash: &Flash) -> Result<App, BootError> {
                     partitions,
                 });
             }
-            Ok(_) => first_error.get_or_insert(BootError::App {
-                offset: candidate.offset,
-                why: "image has no app descriptor",
-            }),
+            Ok(_) => first_error
+                .get_or_insert(BootError::App { offset: candidate.offset, why: "image has no app descriptor" }),
             Err(why) => first_error.get_or_insert(BootError::App { offset: candidate.offset, why }),
         };
     }
@@ -233,7 +231,7 @@ fn read_image(flash: &Flash, offset: u32, room: u32) -> Result<Image, &'static s
     for _ in 0..segments {
         let len = word(&read(at, SEGMENT_HEADER_LEN)?, 4);
         at += SEGMENT_HEADER_LEN;
-        if len % 4 != 0 || len > room || at + len > room {
+        if !len.is_multiple_of(4) || len > room || at + len > room {
             return Err("invalid segment length");
         }
         flash
@@ -254,7 +252,8 @@ fn read_image(flash: &Flash, offset: u32, room: u32) -> Result<Image, &'static s
         }
     }
     let descriptor = read(IMAGE_HEADER_LEN + SEGMENT_HEADER_LEN, 48).unwrap_or_default();
-    let version = (descriptor.len() == 48 && word(&descriptor, 0) == DESCRIPTOR_MAGIC).then(|| text(&descriptor[16..48]));
+    let version =
+        (descriptor.len() == 48 && word(&descriptor, 0) == DESCRIPTOR_MAGIC).then(|| text(&descriptor[16..48]));
     Ok(Image { sha256: sha256(flash, offset, whole).map_err(|_| unreadable)?, version })
 }
 
@@ -306,7 +305,7 @@ mod tests {
             (TABLE_OFFSET + 5, |error| matches!(error, BootError::PartitionTable(_))),
             (APP_OFFSET, |error| matches!(error, BootError::App { .. })),
             (APP_OFFSET + 12, |error| matches!(error, BootError::App { why: "mismatch chip ID, expected 5", .. })),
-            (APP_OFFSET + 200, |error| matches!(error, BootError::App { why: BAD_CHECKSUM, .. })),
+            (APP_OFFSET + 33, |error| matches!(error, BootError::App { why: BAD_CHECKSUM, .. })),
         ];
         for (at, expected) in damages {
             let (_dir, flash) = flash_with_app("1.0.0");

@@ -41,7 +41,9 @@ impl BoardFaultKind {
 
 /// The text names no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no board fault; write drop-link@BYTES=MILLIS, hang@BYTES=MILLIS, garbage@BYTES=COUNT or fail-write@BYTES")]
+#[error(
+    "\"{0}\" is no board fault; write drop-link@BYTES=MILLIS, hang@BYTES=MILLIS, garbage@BYTES=COUNT or fail-write@BYTES"
+)]
 pub struct FaultParseError(String);
 
 impl FromStr for BoardFault {

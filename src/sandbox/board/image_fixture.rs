@@ -12,11 +12,8 @@ pub(crate) const APP_OFFSET: u32 = 0x2_0000;
 /// Label, type, subtype, offset, length.
 pub(crate) type Row<'a> = (&'a str, u8, u8, u32, u32);
 
-pub(crate) const ROWS: [Row<'static>; 3] = [
-    ("nvs", 1, 2, 0x9000, 0x6000),
-    ("calib", 1, 0x40, 0xf000, 0x2000),
-    ("factory", 0, 0, APP_OFFSET, 0x20_0000),
-];
+pub(crate) const ROWS: [Row<'static>; 3] =
+    [("nvs", 1, 2, 0x9000, 0x6000), ("calib", 1, 0x40, 0xf000, 0x2000), ("factory", 0, 0, APP_OFFSET, 0x20_0000)];
 
 /// Boot loader image: a header and one segment.
 pub(crate) fn bootloader_image() -> Vec<u8> {
@@ -53,13 +50,13 @@ pub(crate) fn partition_table(rows: &[Row<'_>]) -> Vec<u8> {
     table
 }
 
-pub(super) fn blank_flash() -> (tempfile::TempDir, Flash) {
+pub(crate) fn blank_flash() -> (tempfile::TempDir, Flash) {
     let dir = tempfile::tempdir().unwrap();
     let flash = Flash::open(&dir.path().join("flash.bin")).unwrap();
     (dir, flash)
 }
 
-pub(super) fn flash_with_app(version: &str) -> (tempfile::TempDir, Flash) {
+pub(crate) fn flash_with_app(version: &str) -> (tempfile::TempDir, Flash) {
     let (dir, flash) = blank_flash();
     flash.program(0, &bootloader_image()).unwrap();
     flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();

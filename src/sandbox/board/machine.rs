@@ -75,17 +75,12 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(
-        options: &BoardOptions,
-        flash: Arc<Flash>,
-        line: Line,
-        shared: Arc<Shared>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(options: &BoardOptions, flash: Arc<Flash>, line: Line, shared: Arc<Shared>) -> io::Result<Self> {
         Ok(Machine {
             state: State::Unpowered,
             line,
             flash,
-            network: Network::start(&options.name, options.network, shared.clone())?,
+            network: Network::start(&options.name, options.seed, options.network, shared.clone())?,
             shared,
             identity: BoardIdentity { mac: Chip::from_seed(options.seed).mac(), seed: options.seed },
             faults: options.faults.clone(),

@@ -42,13 +42,13 @@ use std::{
     thread,
 };
 
+use self::{control::Shared, flash::Flash, line::Line, machine::Machine, rom::RESET_BAUD};
 pub use self::{
     control::{Activity, BoardControl, NetworkState},
     faults::{BoardFault, BoardFaultKind, FaultParseError},
     physics::Probe,
     scene::{DoorSwitch, ProbePlace, ProbeWire, TrueValues},
 };
-use self::{control::Shared, flash::Flash, line::Line, machine::Machine, rom::RESET_BAUD};
 
 /// How the board reaches the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -63,7 +63,7 @@ pub(super) struct Influence {
 pub(super) struct Truck {
     air_celsius: f64,
     load_celsius: f64,
-    outside_celsius: f64,
+    weather_celsius: f64,
     freezer_probe_celsius: f64,
     outside_probe_celsius: f64,
     compressor_on: bool,
@@ -78,14 +78,14 @@ impl Truck {
     /// A loaded truck that has been cold for a day.
     pub(super) fn from_seed(seed: u64) -> Self {
         let mut weather = Seeded::new(seed, "truck");
-        let outside_celsius = weather.between(14.0, 26.0);
+        let weather_celsius = weather.between(14.0, 26.0);
         let air_celsius = weather.between(-20.1, -19.9);
         Truck {
             air_celsius,
             load_celsius: -20.0,
-            outside_celsius,
+            weather_celsius,
             freezer_probe_celsius: air_celsius,
-            outside_probe_celsius: outside_celsius,
+            outside_probe_celsius: weather_celsius,
             compressor_on: weather.between(0.0, 1.0) < 0.5,
             sag_secs: 0.0,
             sag_volts: 0.0,
@@ -135,9 +135,9 @@ impl Truck {
         self.run_unit(secs);
         let defrosting = self.defrost_in_secs < DEFROST_SECS;
         let mut change = (self.load_celsius - self.air_celsius) / LOAD_TO_AIR_SECS
-            + (self.outside_celsius - self.air_celsius) / WALL_SECS;
+            + (self.weather_celsius - self.air_celsius) / WALL_SECS;
         if influence.door_open {
-            change += (self.outside_celsius - self.air_celsius) / DOOR_SECS;
+            change += (self.weather_celsius - self.air_celsius) / DOOR_SECS;
         }
         if self.compressor_on {
             change -= COOLING_PER_SEC;
@@ -148,11 +148,11 @@ impl Truck {
         let to_load = (self.air_celsius - self.load_celsius) / (LOAD_TO_AIR_SECS * LOAD_HEAVIER);
         self.air_celsius += change * secs;
         self.load_celsius += to_load * secs;
-        self.outside_celsius += self.weather.noise(0.002) * secs;
-        self.outside_celsius = self.outside_celsius.clamp(-30.0, 45.0);
+        self.weather_celsius += self.weather.noise(0.002) * secs;
+        self.weather_celsius = self.weather_celsius.clamp(-30.0, 45.0);
         self.drift_volts = (self.drift_volts + self.weather.noise(0.001) * secs).clamp(-0.15, 0.15);
         follow(&mut self.freezer_probe_celsius, self.air_celsius, influence.freezer_probe, secs);
-        follow(&mut self.outside_probe_celsius, self.outside_celsius, influence.outside_probe, secs);
+        follow(&mut self.outside_probe_celsius, self.weather_celsius, influence.outside_probe, secs);
     }
 
     /// The thermostat, the defrost clock and the sag while the motor starts.

@@ -1,6 +1,6 @@
 //! The truck around the board: its physics, the state of its wiring, and what people do to it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coldbench_protocol::ProbeRom;
 
@@ -8,6 +8,9 @@ use super::{
     physics::{Influence, Probe, Truck},
     seed::Seeded,
 };
+
+/// A look at the truck sooner than this after the last one sees the same.
+const RESOLUTION: Duration = Duration::from_millis(50);
 
 /// How a probe is wired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,7 +87,9 @@ impl Scene {
 
     /// What is true now.
     pub(super) fn now(&mut self) -> TrueValues {
-        self.catch_up();
+        if self.seen_at.elapsed() >= RESOLUTION || self.crank_until.is_some() {
+            self.catch_up();
+        }
         TrueValues {
             freezer_celsius: self.truck.freezer_celsius(),
             outside_celsius: self.truck.outside_celsius(),
@@ -152,9 +157,9 @@ impl Tolerances {
 
 /// CRC-8 of the 1-Wire bus: polynomial x⁸+x⁵+x⁴+1, reflected, start 0.
 pub(super) fn crc8(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ byte, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x8c } else { crc >> 1 })
-    })
+    bytes
+        .iter()
+        .fold(0, |crc, byte| (0..8).fold(crc ^ byte, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x8c } else { crc >> 1 }))
 }
 
 #[cfg(test)]

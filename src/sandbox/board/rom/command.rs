@@ -133,7 +133,11 @@ impl<'a> Command<'a> {
         let (header, data) = packet.split_at_checked(HEADER_LEN)?;
         let &[direction, op, len_low, len_high, a, b, c, d] = header else { return None };
         let len = usize::from(u16::from_le_bytes([len_low, len_high]));
-        (direction == 0 && data.len() == len).then_some(Command { op, data, checksum: u32::from_le_bytes([a, b, c, d]) })
+        (direction == 0 && data.len() == len).then_some(Command {
+            op,
+            data,
+            checksum: u32::from_le_bytes([a, b, c, d]),
+        })
     }
 
     /// Checks a block's checksum, which only data commands have.

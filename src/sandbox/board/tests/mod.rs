@@ -12,15 +12,18 @@ use coldbench_protocol::{
 use espflash::{
     connection::{Connection, ResetAfterOperation, ResetBeforeOperation},
     flasher::Flasher,
+    image_format::Segment,
     target::{DefaultProgressCallback, ProgressCallbacks},
 };
-use serialport::{SerialPort, TTYPort, UsbPortInfo};
+use serialport::{TTYPort, UsbPortInfo};
 use sha2::{Digest, Sha256};
 
 use super::{
     image_fixture::{APP_OFFSET, ROWS, TABLE_OFFSET, app_image, bootloader_image, partition_table},
     *,
 };
+
+mod broker;
 
 /// Far more than anything here takes, so that a loaded machine passes too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,12 +44,7 @@ impl Bench {
 
     /// A board with a valid app in flash.
     fn flashed(version: &str) -> Self {
-        Bench::with(|options| {
-            let flash = flash::Flash::open(&options.dir.join("Board1.flash.bin")).unwrap();
-            flash.program(0, &bootloader_image()).unwrap();
-            flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
-            flash.program(APP_OFFSET, &app_image(version)).unwrap();
-        })
+        Bench::with(|options| flash_file(options, version))
     }
 
     fn wait_for(&self, wanted: impl Fn(&Activity) -> bool) {
@@ -70,21 +68,9 @@ impl Bench {
     }
 
     fn flasher(&self, stub: bool) -> Flasher {
-        let usb = UsbPortInfo {
-            vid: 0,
-            pid: 0,
-            serial_number: None,
-            manufacturer: None,
-            product: None,
-            interface: None,
-        };
-        let connection = Connection::new(
-            self.open(),
-            usb,
-            ResetAfterOperation::NoReset,
-            ResetBeforeOperation::NoReset,
-            115_200,
-        );
+        let usb = UsbPortInfo { vid: 0, pid: 0, serial_number: None, manufacturer: None, product: None };
+        let connection =
+            Connection::new(self.open(), usb, ResetAfterOperation::NoReset, ResetBeforeOperation::NoReset, 115_200);
         Flasher::connect(connection, stub, true, true, None, None).unwrap()
     }
 }
@@ -165,12 +151,19 @@ impl ProgressCallbacks for Skips {
     }
 }
 
-fn flash_all(flasher: &mut Flasher, version: &str) -> usize {
-    let mut skips = Skips::default();
-    flasher.write_bin_to_flash(0, &bootloader_image(), &mut skips).unwrap();
-    flasher.write_bin_to_flash(TABLE_OFFSET, &partition_table(&ROWS), &mut skips).unwrap();
-    flasher.write_bin_to_flash(APP_OFFSET, &app_image(version), &mut skips).unwrap();
-    skips.0
+/// Puts a valid app in flash before the board starts.
+fn flash_file(options: &BoardOptions, version: &str) {
+    let flash = flash::Flash::open(&options.dir.join("Board1.flash.bin")).unwrap();
+    flash.program(0, &bootloader_image()).unwrap();
+    flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
+    flash.program(APP_OFFSET, &app_image(version)).unwrap();
+}
+
+/// Everything in one go: afterwards the flasher resets the board.
+fn flash_all(flasher: &mut Flasher, version: &str) {
+    let parts = [(0, bootloader_image()), (TABLE_OFFSET, partition_table(&ROWS)), (APP_OFFSET, app_image(version))];
+    let segments = parts.map(|(addr, data)| Segment { addr, data: data.into() });
+    flasher.write_bins_to_flash(&segments, &mut DefaultProgressCallback).unwrap();
 }
 
 #[test]
@@ -291,10 +284,7 @@ fn a_board_that_is_unplugged_comes_back_under_the_same_name() {
 #[test]
 fn faults_happen_once_and_the_board_recovers() {
     let bench = Bench::with(|options| {
-        let flash = flash::Flash::open(&options.dir.join("Board1.flash.bin")).unwrap();
-        flash.program(0, &bootloader_image()).unwrap();
-        flash.program(TABLE_OFFSET, &partition_table(&ROWS)).unwrap();
-        flash.program(APP_OFFSET, &app_image("1.0.0")).unwrap();
+        flash_file(options, "1.0.0");
         options.faults = vec!["garbage@0=300".parse().unwrap(), "hang@10=300".parse().unwrap()];
     });
     let mut link = Link::new(bench.open());

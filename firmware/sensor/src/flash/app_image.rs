@@ -1,0 +1,71 @@
+//! The app image in flash memory: its length and its digest.
+
+use core::ops::Range;
+
+use sha2::{Digest, Sha256};
+
+use super::NorFlash;
+
+const HEADER_LEN: u32 = 24;
+const SEGMENT_HEADER_LEN: u32 = 8;
+const MAGIC: u8 = 0xe9;
+const MAX_SEGMENTS: u8 = 16;
+const DIGEST_LEN: u32 = 32;
+
+/// SHA-256 over the whole app image that starts at the partition's first byte, its appended digest included: the
+/// digest of the file that was flashed. `None` when there is no image, or its own digest does not fit.
+///
+/// The layout is that of ESP-IDF's guide, "App image format": header, segments, checksum at the end of a block of 16
+/// bytes, SHA-256 over all before.
+pub fn digest(flash: &mut impl NorFlash, partition: Range<u32>) -> Option<[u8; 32]> {
+    let hashed_len = len_before_digest(flash, &partition)?;
+    let mut hasher = Sha256::new();
+    let mut at = partition.start;
+    let end = partition.start + hashed_len;
+    while at < end {
+        let mut chunk = Chunk([0; 1024]);
+        let len = chunk.0.len().min((end - at) as usize);
+        flash.read(at, &mut chunk.0[..len]).ok()?;
+        hasher.update(&chunk.0[..len]);
+        at += len as u32;
+    }
+    let mut appended = [0; DIGEST_LEN as usize];
+    flash.read(end, &mut appended).ok()?;
+    if hasher.clone().finalize()[..] != appended {
+        return None;
+    }
+    hasher.update(appended);
+    Some(hasher.finalize().into())
+}
+
+/// Aligned to words, because flash chips are read so.
+#[repr(align(4))]
+struct Chunk([u8; 1024]);
+
+fn len_before_digest(flash: &mut impl NorFlash, partition: &Range<u32>) -> Option<u32> {
+    let partition_len = partition.end.checked_sub(partition.start)?;
+    if partition_len < HEADER_LEN {
+        return None;
+    }
+    let mut header = [0; HEADER_LEN as usize];
+    flash.read(partition.start, &mut header).ok()?;
+    let has_digest = header[23] == 1;
+    if header[0] != MAGIC || header[1] > MAX_SEGMENTS || !has_digest {
+        return None;
+    }
+    let mut len = HEADER_LEN;
+    for _ in 0..header[1] {
+        let mut segment = [[0; 4]; 2];
+        if len.checked_add(SEGMENT_HEADER_LEN)? > partition_len {
+            return None;
+        }
+        flash.read(partition.start + len, segment.as_flattened_mut()).ok()?;
+        let data_len = u32::from_le_bytes(segment[1]);
+        if !data_len.is_multiple_of(4) {
+            return None;
+        }
+        len = len.checked_add(SEGMENT_HEADER_LEN)?.checked_add(data_len)?;
+    }
+    let len = len.checked_add(1)?.checked_next_multiple_of(16)?;
+    (len.checked_add(DIGEST_LEN)? <= partition_len).then_some(len)
+}
