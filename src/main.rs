@@ -69,8 +69,7 @@ async fn demo_in(demo: Demo) -> Result<Exit, Problem> {
         None => Some(tempfile::tempdir().map_err(|error| start_problem(&error))?),
         Some(_) => None,
     };
-    let dir =
-        demo.dir.clone().unwrap_or_else(|| temporary.as_ref().map_or_else(PathBuf::new, |dir| dir.path().to_owned()));
+    let dir = demo.dir.clone().unwrap_or_else(|| temporary.as_ref().map_or_else(PathBuf::new, |dir| dir.path().to_owned()));
     let options = SandboxOptions { dir: dir.clone(), seed: demo.seed, boards: demo.boards, pace_baud: demo.pace_baud };
     let sandbox = Sandbox::start(options).await.map_err(|error| start_problem(&error))?;
     let facts = sandbox.facts();

@@ -4,10 +4,21 @@
 //! [`Update`](update::Update)s alone. The [`core`] stands between: one task per port, so that boards do not wait for
 //! each other.
 
+mod bay;
+mod bundle;
 pub mod command;
+pub mod core;
+mod desk;
+mod desk_work;
 pub mod flash;
+mod follow;
+pub mod hand_over;
 pub mod live;
+mod office;
+mod operator;
+pub mod outbox;
 pub mod proof;
+mod recognise;
 pub mod run;
 pub mod settings;
 pub mod state;

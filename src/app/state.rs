@@ -17,7 +17,7 @@ use super::{
     update::{JobDetails, SiteView, Update},
 };
 use crate::{
-    commission::{events::Event, sweep::Leftover},
+    commission::{events::Event, sweep::{self, Leftover}},
     domain::{Problem, ThingName, finding::Finding, shadow::Shadow, thing::Login},
     ports::{
         board::PortInfo,
@@ -118,6 +118,7 @@ impl AppState {
             Update::Recognised { port, is, board } => self.recognised(&port, is, board),
             Update::Reading { port, arrived } => self.reading(&port, *arrived),
             Update::Job { port, at, event } => self.job(port.as_deref(), at, event),
+            Update::Asked { port, question } => self.change_run(&port, |run| run.question = Some(question)),
             Update::Answered { port } => self.change_run(&port, |run| run.question = None),
             Update::Cancelling { port, reason } => self.change_run(&port, |run| run.cancelling = Some(reason)),
             Update::PutAway { port } => self.put_away(&port),
@@ -272,7 +273,7 @@ impl AppState {
         if let Some(leftovers) = &mut self.leftovers {
             leftovers.retain(|other| other != leftover);
         }
-        self.notice(Weight::Done, None, format!("Retired: {leftover}"), None);
+        self.notice(Weight::Done, None, format!("Retired: {}", leftover_words(leftover)), None);
     }
 
     fn notice(&mut self, weight: Weight, port: Option<String>, text: String, problem: Option<Problem>) {
@@ -281,6 +282,14 @@ impl AppState {
         }
         self.notices.push_back(Notice { weight, port, text, problem });
         self.notice_count += 1;
+    }
+}
+
+/// A leftover in words.
+pub fn leftover_words(leftover: &Leftover) -> String {
+    match &leftover.what {
+        sweep::What::Thing(name) => format!("thing {name} of job {}", leftover.job),
+        sweep::What::Certificate(id) => format!("certificate {id} of job {}", leftover.job),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     ports::{
         board::PortInfo,
         ledger::{JobRecord, StepRecord},
+        operator::Question,
     },
 };
 
@@ -53,6 +54,13 @@ pub enum Update {
         at: OffsetDateTime,
         /// What.
         event: Event,
+    },
+    /// A job asks the person at a port.
+    Asked {
+        /// The port.
+        port: String,
+        /// What.
+        question: Question,
     },
     /// The question at a port is answered, or stands no more.
     Answered {

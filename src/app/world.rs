@@ -40,6 +40,12 @@ pub trait World: Send + Sync {
     fn templates(&self, site: &Site) -> Result<Templates, Problem>;
     /// Reads a small text file of the operator.
     fn read_text(&self, file: &Path) -> Result<String, Problem>;
+    /// Writes a file of the operator, whole or not at all.
+    fn write_file(&self, file: &Path, bytes: &[u8]) -> Result<(), Problem>;
+    /// Where the configured site profile is, or would be.
+    fn site_file(&self) -> PathBuf;
+    /// What the program said last, oldest first, for support. No secret is in it.
+    fn log_lines(&self) -> Vec<String>;
     /// Looks at this computer: clock, network, disk, permissions. Ends within seconds.
     async fn look_around(&self, site: &Site) -> Vec<Finding>;
 }

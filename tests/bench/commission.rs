@@ -50,21 +50,10 @@ fn flashing(title: &str, pace: Option<u32>, esptool: &Path) {
     }
     let (ours, theirs, unchanged) = (median(ours), median(theirs), median(unchanged));
     println!("{title:<34} {ours:>9.2} {theirs:>9.2} {:>7.2}   (target ≤ 1.00)", ours / theirs);
-    println!(
-        "{:<34} {unchanged:>9.2} {:>9} {:>7.3}   (target ≤ 0.10 of a full write)",
-        "  unchanged image",
-        "",
-        unchanged / ours
-    );
+    println!("{:<34} {unchanged:>9.2} {:>9} {:>7.3}   (target ≤ 0.10 of a full write)", "  unchanged image", "", unchanged / ours);
     if let Some(baud) = pace {
         let line_secs = compressed_bytes() as f64 * BITS_PER_BYTE / f64::from(baud);
-        println!(
-            "{:<34} {:>9.3} {:>9} {:>7}   (target ≥ 0.9)",
-            "  wire: payload time ÷ flash time",
-            line_secs / ours,
-            "",
-            ""
-        );
+        println!("{:<34} {:>9.3} {:>9} {:>7}   (target ≥ 0.9)", "  wire: payload time ÷ flash time", line_secs / ours, "", "");
     }
 }
 
