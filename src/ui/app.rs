@@ -169,7 +169,8 @@ impl Window {
 
     fn keys(&mut self, ui: &mut Ui) {
         let step = ui.input_mut(|input| {
-            let larger = input.consume_key(Modifiers::COMMAND, Key::Plus) || input.consume_key(Modifiers::COMMAND, Key::Equals);
+            let larger =
+                input.consume_key(Modifiers::COMMAND, Key::Plus) || input.consume_key(Modifiers::COMMAND, Key::Equals);
             let smaller = input.consume_key(Modifiers::COMMAND, Key::Minus);
             larger.then_some(true).or(smaller.then_some(false))
         });
@@ -274,9 +275,21 @@ impl Window {
     fn ask(&mut self, context: &Context) {
         let Some(mut asking) = self.view.asking.take() else { return };
         let (title, confirm, cancel, sentence) = match &asking {
-            Asking::Cancel { .. } => ("Cancel the job?", "Cancel job", "Go on", "It stops at the next safe point. You can try again or undo afterwards."),
-            Asking::Undo(_) => ("Undo the job?", "Undo", "Keep", "What it made in the cloud and on the board is taken back."),
-            Asking::Decommission(_) => ("Decommission this truck's sensor?", "Decommission", "Keep", "Its certificate is retired and the board can no longer report."),
+            Asking::Cancel { .. } => (
+                "Cancel the job?",
+                "Cancel job",
+                "Go on",
+                "It stops at the next safe point. You can try again or undo afterwards.",
+            ),
+            Asking::Undo(_) => {
+                ("Undo the job?", "Undo", "Keep", "What it made in the cloud and on the board is taken back.")
+            }
+            Asking::Decommission(_) => (
+                "Decommission this truck's sensor?",
+                "Decommission",
+                "Keep",
+                "Its certificate is retired and the board can no longer report.",
+            ),
             Asking::Retire(_) => ("Retire this leftover?", "Retire", "Keep", "It is removed from the cloud for good."),
         };
         let dialog = Dialog { title, confirm, cancel, destructive: true };

@@ -4,9 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use eframe::egui::{
-    Color32, Context, FontFamily, FontId, FontPriority, GlyphRasterizer, Painter, Pos2,
-};
+use eframe::egui::{Color32, Context, FontFamily, FontId, FontPriority, GlyphRasterizer, Painter, Pos2};
 use egui_extras::SvgGlyph;
 
 /// First character of the icons, in Unicode's private area.

@@ -78,7 +78,8 @@ fn a_new_board_is_commissioned_with_a_scan_and_a_press() {
     let mut harness = window(&script);
     script.board("/dev/ttyUSB0", What::New);
     harness.run_steps(4);
-    harness.get_by_label("Scan or type the truck's number to commission it");
+    let advice = "Scan or type the truck's number to commission it";
+    assert_eq!(harness.get_all_by_label(advice).count(), 2, "on the card and beside the action");
     harness.get_by_role_and_label(Role::TextInput, "Truck").type_text("T001");
     harness.run_steps(3);
     harness.get_by_role_and_label(Role::Button, "Commission").click();

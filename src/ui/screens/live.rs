@@ -43,7 +43,13 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     board_tabs(ui, state, view);
     let live = view.live(state).filter(|live| live.last().is_some());
     let Some((live, last)) = live.and_then(|live| Some((live, live.last()?))) else {
-        widgets::empty(ui, Icon::Activity, "No reading yet", "A board measures every 5 seconds once its firmware runs", None);
+        widgets::empty(
+            ui,
+            Icon::Activity,
+            "No reading yet",
+            "A board measures every 5 seconds once its firmware runs",
+            None,
+        );
         return;
     };
     let now = OffsetDateTime::now_utc();
@@ -57,8 +63,17 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
         ui.set_min_width(ui.available_width());
         key_value(ui, "Measured", &text::utc(last.measured()));
         for (path, name) in [(Path::Usb, "Over USB"), (Path::Mqtt, "Over MQTT")] {
-            let latency = live.latency(path).map_or(text::NO_VALUE.to_owned(), |late| format!("{} ms", late.whole_milliseconds()));
-            key_value(ui, name, &format!("{}, {latency} after measuring", text::count(live.count(path) as usize, "reading", "readings")));
+            let latency = live
+                .latency(path)
+                .map_or(text::NO_VALUE.to_owned(), |late| format!("{} ms", late.whole_milliseconds()));
+            key_value(
+                ui,
+                name,
+                &format!(
+                    "{}, {latency} after measuring",
+                    text::count(live.count(path) as usize, "reading", "readings")
+                ),
+            );
         }
         code_drawer(ui, "Payload as sent", &String::from_utf8_lossy(&last.payload));
     });

@@ -73,7 +73,10 @@ pub(super) fn show(ui: &mut Ui, question: &Question, station: &Station, view: &m
         }
         let can_skip = matches!(
             question,
-            Question::FreezerReference { .. } | Question::SupplyReference { .. } | Question::OpenDoor | Question::CloseDoor
+            Question::FreezerReference { .. }
+                | Question::SupplyReference { .. }
+                | Question::OpenDoor
+                | Question::CloseDoor
         );
         if can_skip && ui.add(Button::ghost("Leave this out").icon(Icon::SkipForward)).clicked() {
             view.order(Command::Answer { port: station.port.port.clone(), reply: Reply::Skip });

@@ -63,7 +63,13 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
         return;
     };
     let Some(run) = &station.run else {
-        widgets::empty(ui, Icon::Play, "The job is about to begin", "The plan appears here before anything is changed", None);
+        widgets::empty(
+            ui,
+            Icon::Play,
+            "The job is about to begin",
+            "The plan appears here before anything is changed",
+            None,
+        );
         return;
     };
     if let Some(ended) = &run.ended {

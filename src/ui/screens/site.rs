@@ -34,11 +34,23 @@ pub(super) fn bar(state: &AppState, view: &View) -> Bar {
 
 pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     if settings_of(state).technician {
-        widgets::empty(ui, Icon::Lock, "Locked", "Leave the technician profile in the settings to change the site", None);
+        widgets::empty(
+            ui,
+            Icon::Lock,
+            "Locked",
+            "Leave the technician profile in the settings to change the site",
+            None,
+        );
         return;
     }
     let Some(site) = &state.site else {
-        if widgets::empty(ui, Icon::MapPin, "No site profile yet", "It says where the boards connect to", Some("Read it")) {
+        if widgets::empty(
+            ui,
+            Icon::MapPin,
+            "No site profile yet",
+            "It says where the boards connect to",
+            Some("Read it"),
+        ) {
             view.order(Command::LoadSite { file: None });
         }
         return;

@@ -32,7 +32,8 @@ pub(super) fn bar(state: &AppState, view: &View) -> Bar {
     };
     let port = station.port.port.clone();
     if let Some(run) = &station.run {
-        let primary = Action::open(if run.ended.is_some() { "See the result" } else { "See the job" }, Deed::Go(Place::Run));
+        let primary =
+            Action::open(if run.ended.is_some() { "See the result" } else { "See the job" }, Deed::Go(Place::Run));
         return Bar { sentence: station.headline(), primary: Some(primary), secondary: None };
     }
     let sentence = format!("{}: {}", port, station.is.advice());
@@ -57,9 +58,11 @@ pub(super) fn bar(state: &AppState, view: &View) -> Bar {
             Bar { sentence, primary: Some(Action::open("See readings", Deed::Go(Place::Live))), secondary: None }
         }
         What::Looking => Bar { sentence, ..Bar::default() },
-        What::Gone => {
-            Bar { sentence, primary: Some(Action::open("Put away", Deed::Order(Command::Keep { port }))), secondary: None }
-        }
+        What::Gone => Bar {
+            sentence,
+            primary: Some(Action::open("Put away", Deed::Order(Command::Keep { port }))),
+            secondary: None,
+        },
         What::AnotherDepot { .. } | What::CannotOpen(_) => {
             Bar { sentence, primary: Some(Action::open("Look again", Deed::Order(Command::Refresh))), secondary: None }
         }
@@ -72,8 +75,7 @@ fn commission(state: &AppState, view: &View, station: &Station) -> Result<Comman
         return Err(What::New.advice());
     }
     let truck: TruckId = view.truck.trim().parse().map_err(|problem: crate::domain::Problem| problem.sentence)?;
-    let calibration =
-        if settings_of(state).calibrate { CalibrationChoice::Prompt } else { CalibrationChoice::Skip };
+    let calibration = if settings_of(state).calibrate { CalibrationChoice::Prompt } else { CalibrationChoice::Skip };
     Ok(Command::Commission { port: station.port.port.clone(), truck, thing: None, calibration })
 }
 
@@ -174,9 +176,7 @@ fn card(ui: &mut Ui, station: &Station, state: &AppState, is_chosen: bool, width
     let rect = shown.response.rect;
     let response = ui.interact(rect, ui.scope_id().with(&station.port.port), Sense::click());
     let name = format!("Board at {}: {}", station.port.port, station.headline());
-    response.widget_info(|| {
-        eframe::egui::WidgetInfo::selected(eframe::egui::Role::Button, true, is_chosen, &name)
-    });
+    response.widget_info(|| eframe::egui::WidgetInfo::selected(eframe::egui::Role::Button, true, is_chosen, &name));
     if is_chosen {
         let edge = eframe::egui::Stroke::new(2.0, ui.palette().accent);
         ui.painter().rect_stroke(rect, 8, edge, eframe::egui::StrokeKind::Inside);
@@ -210,9 +210,7 @@ fn progress(ui: &mut Ui, run: &Run, state: &AppState) {
 pub(super) fn parts(run: &Run) -> Vec<Segment> {
     let part = |step: &crate::app::run::RunStep| match step.state {
         StepState::Waiting | StepState::Undone => Segment::Waiting,
-        StepState::Doing => {
-            Segment::Running(step.progress.as_ref().map_or(0.1, |progress| progress.fraction() as f32))
-        }
+        StepState::Doing => Segment::Running(step.progress.as_ref().map_or(0.1, |progress| progress.fraction() as f32)),
         StepState::Done | StepState::Skipped => Segment::Done,
         StepState::Warning => Segment::Warning,
         StepState::Failed => Segment::Failed,

@@ -1,8 +1,7 @@
 //! Buttons: one primary a screen, everything else quieter.
 
 use eframe::egui::{
-    Color32, CornerRadius, Rect, Response, Role, Sense, Shape, Stroke, StrokeKind, Ui, Widget, WidgetInfo, pos2,
-    vec2,
+    Color32, CornerRadius, Rect, Response, Role, Sense, Shape, Stroke, StrokeKind, Ui, Widget, WidgetInfo, pos2, vec2,
 };
 
 use crate::ui::{
@@ -100,7 +99,13 @@ struct Paint {
 
 impl ButtonKind {
     fn paint(self, palette: &Palette, hovered: bool, pressed: bool) -> Paint {
-        let share = if pressed { 0.24 } else if hovered { 0.12 } else { 0.0 };
+        let share = if pressed {
+            0.24
+        } else if hovered {
+            0.12
+        } else {
+            0.0
+        };
         let soft = if share > 0.0 { palette.accent_soft } else { palette.surface };
         let none = Stroke::NONE;
         match self {
@@ -174,7 +179,8 @@ fn paint_frame(ui: &Ui, rect: Rect, paint: &Paint, palette: &Palette, enabled: b
     let radius = CornerRadius::same(metric::RADIUS_CONTROL);
     if palette.high_contrast && !enabled {
         let inner = rect.shrink(1.0);
-        let corners = [inner.left_top(), inner.right_top(), inner.right_bottom(), inner.left_bottom(), inner.left_top()];
+        let corners =
+            [inner.left_top(), inner.right_top(), inner.right_bottom(), inner.left_bottom(), inner.left_top()];
         let edge = Stroke::new(2.0, palette.text_disabled);
         ui.painter().rect_filled(rect, radius, palette.surface);
         ui.painter().extend(Shape::dashed_line(&corners, edge, 6.0, 4.0));
@@ -182,4 +188,3 @@ fn paint_frame(ui: &Ui, rect: Rect, paint: &Paint, palette: &Palette, enabled: b
     }
     ui.painter().rect(rect, radius, paint.fill, paint.edge, StrokeKind::Inside);
 }
-

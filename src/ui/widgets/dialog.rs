@@ -37,7 +37,8 @@ impl Dialog<'_> {
         let palette = theme::palette(context);
         let id = Id::unique(("dialog", self.title));
         let new = is_new(context, id);
-        let frame = Frame::popup(&context.global_style()).inner_margin(Margin::same(24)).corner_radius(metric::RADIUS_MODAL);
+        let frame =
+            Frame::popup(&context.global_style()).inner_margin(Margin::same(24)).corner_radius(metric::RADIUS_MODAL);
         let shown = Modal::new(id).backdrop_color(palette.scrim).frame(frame).show(context, |ui| {
             ui.set_width(metric::MODAL.min(ui.ctx().content_rect().width() - 96.0));
             say(ui, Type::H2, self.title);
@@ -55,8 +56,7 @@ impl Dialog<'_> {
     fn buttons(&self, ui: &mut Ui, new: bool) -> Option<Answer> {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 24.0;
-            let confirm =
-                if self.destructive { Button::danger(self.confirm) } else { Button::secondary(self.confirm) };
+            let confirm = if self.destructive { Button::danger(self.confirm) } else { Button::secondary(self.confirm) };
             let confirmed = ui.add(confirm).clicked();
             let cancel = ui.add(Button::secondary(self.cancel));
             if new {

@@ -66,7 +66,12 @@ pub fn lamps(ui: &mut Ui, lit: Option<Lamp>) -> Response {
             ui.painter().circle(center, 30.0, tone.fill, Stroke::new(3.0, tone.text));
             lamp.status().icon().paint(ui.painter(), center, 32.0, tone.on_fill);
         } else {
-            ui.painter().circle(center, 30.0, palette.sunken, Stroke::new(palette.control_width(), palette.border_control));
+            ui.painter().circle(
+                center,
+                30.0,
+                palette.sunken,
+                Stroke::new(palette.control_width(), palette.border_control),
+            );
         }
         let (step, color) = if is_lit { (Type::Label, palette.text) } else { (Type::Caption, palette.text2) };
         ui.painter().text(center + vec2(0.0, 50.0), Align2::CENTER_CENTER, lamp.word(), step.font(), color);

@@ -15,7 +15,8 @@ pub fn tabs<T: Copy + PartialEq>(ui: &mut Ui, open: &mut T, all: &[(T, &str)]) -
         ui.spacing_mut().item_spacing.x = 0.0;
         for (tab, name) in all {
             let selected = *tab == *open;
-            let width = ui.painter().layout_no_wrap((*name).to_owned(), Type::Label.font(), Color32::PLACEHOLDER).size().x;
+            let width =
+                ui.painter().layout_no_wrap((*name).to_owned(), Type::Label.font(), Color32::PLACEHOLDER).size().x;
             let (rect, response) = ui.allocate_exact_size(vec2(width + 32.0, metric::CONTROL), Sense::click());
             response.widget_info(|| WidgetInfo::selected(Role::Tab, true, selected, *name));
             if response.clicked() {

@@ -1,13 +1,24 @@
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::{Harness, kittest::{NodeT, Queryable}};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT, Queryable},
+};
 
 use super::*;
 use crate::ui::{icons::Icon, theme, tokens::Look};
 
 /// A screen with our theme and one part on it.
-fn screen<'a, S: 'a>(state: S, show: impl FnMut(&mut Ui, &mut S) + 'a) -> Harness<'a, S> {
-    let mut harness = Harness::builder().with_size(egui::vec2(1278.0, 560.0)).build_ui_state(show, state);
-    theme::install(&harness.ctx);
+fn screen<'a, S: 'a>(state: S, mut show: impl FnMut(&mut Ui, &mut S) + 'a) -> Harness<'a, S> {
+    let mut dressed = false;
+    let dressed_show = move |ui: &mut Ui, state: &mut S| {
+        if !std::mem::replace(&mut dressed, true) {
+            theme::install(ui.ctx());
+            // The fonts are there from the next pass on.
+            return;
+        }
+        show(ui, state);
+    };
+    let mut harness = Harness::builder().with_size(egui::vec2(1278.0, 560.0)).build_ui_state(dressed_show, state);
     harness.run_steps(3);
     harness
 }
