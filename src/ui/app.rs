@@ -1,0 +1,376 @@
+//! The window: takes updates, paints the open screen between its bars, sends what was ordered.
+//!
+//! [`Window::logic`] changes the state and never paints; [`Window::ui`] paints and never changes it. Neither waits.
+
+use std::time::{Duration, Instant};
+
+use eframe::egui::{
+    self, Align, Align2, Context, Frame, Key, Layout, Margin, Modifiers, Panel, Role, Sense, Ui, WidgetInfo, vec2,
+};
+use time::{OffsetDateTime, UtcOffset};
+
+use super::{
+    icons::Icon,
+    screens, text,
+    theme::{self, Themed},
+    tokens::{Look, Type, metric},
+    view::{Asking, Bar, Place, View},
+    widgets::{Answer, Button, Dialog, Field, Status, Toasts, chip, note, say, say_in},
+};
+use crate::app::{
+    command::Command,
+    settings::Settings,
+    state::{AppState, Weight},
+    update::Update,
+};
+
+/// Time that a frame may spend on updates.
+const BUDGET: Duration = Duration::from_millis(10);
+
+/// The line to the core. Neither direction waits.
+pub trait Link {
+    /// Orders something; `false` when the core has no room for it now.
+    fn order(&mut self, command: Command) -> bool;
+    /// The next update, if one is there.
+    fn next(&mut self) -> Option<Update>;
+}
+
+/// What the window is opened with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The boards and the cloud are imitated: a badge says so on every screen.
+    pub demo: bool,
+    /// The technician's time zone.
+    pub local: UtcOffset,
+}
+
+/// The window.
+pub struct Window {
+    link: Box<dyn Link>,
+    options: Options,
+    state: AppState,
+    view: View,
+    toasts: Toasts,
+    noticed: u64,
+    applied: Option<(Look, u32)>,
+}
+
+/// How the native window opens: 1366 × 768, not smaller than 1024 × 550.
+pub fn native_options() -> eframe::NativeOptions {
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("Coldbench")
+        .with_app_id("coldbench")
+        .with_inner_size([1366.0, 768.0])
+        .with_min_inner_size([1024.0, 550.0]);
+    eframe::NativeOptions {
+        viewport,
+        renderer: eframe::Renderer::Glow,
+        system_font_fallback: false,
+        centered: true,
+        ..Default::default()
+    }
+}
+
+impl Window {
+    /// A window on a core. Whoever feeds the link wakes the context after it.
+    pub fn new(context: &Context, link: Box<dyn Link>, options: Options) -> Self {
+        theme::install(context);
+        let mut view = View::default();
+        for command in [Command::Refresh, Command::LoadJobs, Command::LoadSite { file: None }, Command::ReadLogin] {
+            view.order(command);
+        }
+        let state = AppState::default();
+        Window { link, options, state, view, toasts: Toasts::default(), noticed: 0, applied: None }
+    }
+
+    /// What is shown.
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// Sends what was ordered, takes what is new. Never paints.
+    pub fn logic(&mut self, context: &Context) {
+        for command in std::mem::take(&mut self.view.orders) {
+            if let Command::SaveSettings { settings } = &command {
+                // The window follows at once; the core keeps it.
+                self.state.settings = Some(settings.clone());
+            }
+            if !self.link.order(command) {
+                self.toasts.push(context, Status::Fail, "Too much is asked at once. Try it again in a moment.");
+            }
+        }
+        let began = Instant::now();
+        while let Some(update) = self.link.next() {
+            self.state.apply(update);
+            if began.elapsed() > BUDGET {
+                context.request_repaint();
+                break;
+            }
+        }
+        self.notice(context);
+        self.dress(context);
+    }
+
+    /// Paints. Changes nothing but what the window itself remembers.
+    pub fn ui(&mut self, ui: &mut Ui) {
+        self.keys(ui);
+        self.top_bar(ui);
+        self.rail(ui);
+        let bar = screens::bar(&self.state, &self.view);
+        self.action_bar(ui, &bar);
+        let frame = Frame::new().fill(ui.palette().canvas).inner_margin(Margin::same(16));
+        egui::CentralPanel::no_frame().frame(frame).show(ui, |ui| screens::show(ui, &self.state, &mut self.view));
+        self.ask(ui.ctx());
+        self.toasts.show(ui.ctx());
+        self.wake_later(ui.ctx());
+    }
+
+    /// Shows what was told since the last frame.
+    fn notice(&mut self, context: &Context) {
+        let new = usize::try_from(self.state.notice_count - self.noticed).unwrap_or(usize::MAX);
+        self.noticed = self.state.notice_count;
+        let first = self.state.notices.len().saturating_sub(new);
+        for notice in self.state.notices.iter().skip(first) {
+            let status = match notice.weight {
+                Weight::Info => continue,
+                Weight::Done => Status::Pass,
+                Weight::Failed => Status::Fail,
+            };
+            let advice = notice.problem.as_ref().map_or_else(String::new, |problem| format!(". {}", problem.advice));
+            self.toasts.push(context, status, format!("{}{advice}", notice.text));
+        }
+    }
+
+    /// Follows the settings.
+    fn dress(&mut self, context: &Context) {
+        let settings = self.settings();
+        let gloves = if settings.gloves { metric::GLOVE_PERCENT } else { 100 };
+        let wanted = (settings.theme, u32::from(settings.zoom_percent).max(gloves));
+        if self.applied != Some(wanted) {
+            theme::apply(context, wanted.0);
+            theme::set_zoom_percent(context, wanted.1);
+            self.applied = Some(wanted);
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        self.state.settings.clone().unwrap_or_default()
+    }
+
+    /// Times on the screen run on while a job runs or readings are shown; otherwise nothing asks for a frame.
+    fn wake_later(&self, context: &Context) {
+        let runs = self.state.stations.values().any(|station| station.is_busy());
+        if !self.view.orders.is_empty() {
+            context.request_repaint();
+        } else if runs || self.view.place == Place::Live && !self.state.stations.is_empty() {
+            context.request_repaint_after(Duration::from_secs(1));
+        }
+    }
+
+    fn keys(&mut self, ui: &mut Ui) {
+        let step = ui.input_mut(|input| {
+            let larger =
+                input.consume_key(Modifiers::COMMAND, Key::Plus) || input.consume_key(Modifiers::COMMAND, Key::Equals);
+            let smaller = input.consume_key(Modifiers::COMMAND, Key::Minus);
+            larger.then_some(true).or(smaller.then_some(false))
+        });
+        if let Some(larger) = step {
+            let mut settings = self.settings();
+            let next = theme::zoom_step(u32::from(settings.zoom_percent), larger);
+            settings.zoom_percent = u16::try_from(next).unwrap_or(settings.zoom_percent);
+            self.view.order(Command::SaveSettings { settings });
+        }
+        if self.view.asking.is_some() {
+            return;
+        }
+        let stations = [Key::F5, Key::F6, Key::F7, Key::F8];
+        let pressed = ui.input(|input| stations.into_iter().position(|key| input.key_pressed(key)));
+        if let Some(port) = pressed.and_then(|index| self.state.stations.keys().nth(index)) {
+            self.view.port = Some(port.clone());
+            self.view.place = Place::Stations;
+        }
+        if ui.input(|input| input.key_pressed(Key::F1)) {
+            self.view.place = Place::Check;
+        }
+        if ui.input(|input| input.key_pressed(Key::Escape)) {
+            self.view.place = Place::Stations;
+        }
+    }
+
+    fn top_bar(&mut self, ui: &mut Ui) {
+        let frame = bar_frame(ui);
+        Panel::top("top").exact_size(metric::TOP_BAR).resizable(false).frame(frame).show(ui, |ui| {
+            ui.horizontal_centered(|ui| {
+                let (rect, _) = ui.allocate_exact_size(vec2(28.0, 28.0), Sense::hover());
+                Icon::Snowflake.paint(ui.painter(), rect.center(), 26.0, ui.palette().accent);
+                say(ui, Type::H3, "Coldbench");
+                if self.options.demo {
+                    chip(ui, Status::NeedsYou, "Demo: nothing here is real");
+                }
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    note(ui, text::both_clocks(OffsetDateTime::now_utc(), self.options.local));
+                    match &self.state.login {
+                        Some(Ok(login)) => note(ui, format!("Account {}", login.account)),
+                        Some(Err(_)) => chip(ui, Status::Warn, "Not signed in"),
+                        None => note(ui, ""),
+                    };
+                });
+            });
+        });
+    }
+
+    fn rail(&mut self, ui: &mut Ui) {
+        let frame = Frame::new().fill(ui.palette().raised).inner_margin(Margin::symmetric(4, 4));
+        Panel::left("rail").exact_size(metric::RAIL).resizable(false).frame(frame).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
+            let technician = self.settings().technician;
+            let places: Vec<_> = PLACES.iter().filter(|(place, ..)| !(technician && *place == Place::Site)).collect();
+            let height = (ui.available_height() / places.len() as f32).min(72.0);
+            for (place, icon, name) in places {
+                let is_open = *place == self.view.place || *place == Place::Stations && self.view.place == Place::Run;
+                if rail_item(ui, *icon, name, is_open, height) {
+                    self.view.place = *place;
+                }
+            }
+        });
+    }
+
+    fn action_bar(&mut self, ui: &mut Ui, bar: &Bar) {
+        if bar.primary.is_none() && bar.secondary.is_none() && bar.sentence.is_empty() {
+            return;
+        }
+        let frame = bar_frame(ui);
+        Panel::bottom("actions").exact_size(metric::ACTION_BAR).resizable(false).frame(frame).show(ui, |ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.spacing_mut().item_spacing.x = 24.0;
+                if let Some(primary) = &bar.primary {
+                    let pressed = ui.add(Button::primary(primary.words).enabled(primary.deed.is_some())).clicked();
+                    if let (true, Some(deed)) = (pressed || self.entered(ui), &primary.deed) {
+                        self.view.act(deed.clone());
+                    }
+                }
+                if let Some(secondary) = &bar.secondary {
+                    let button = Button::secondary(secondary.words).high().enabled(secondary.deed.is_some());
+                    if let (true, Some(deed)) = (ui.add(button).clicked(), &secondary.deed) {
+                        self.view.act(deed.clone());
+                    }
+                }
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    ui.set_max_width(ui.available_width());
+                    note(ui, &bar.sentence);
+                });
+            });
+        });
+    }
+
+    /// Enter is the primary action, unless the keyboard is on another button or a dialog is open. A text field gives
+    /// it on, except the truck's, where a scanner's Enter must not start a job by itself.
+    fn entered(&self, ui: &Ui) -> bool {
+        let focused = ui.memory(|memory| memory.focused()).is_some();
+        let typing = ui.ctx().text_edit_focused();
+        let free = !focused || typing && self.view.place != Place::Stations && self.view.place != Place::Site;
+        free && self.view.asking.is_none() && ui.input(|input| input.key_pressed(Key::Enter))
+    }
+
+    fn ask(&mut self, context: &Context) {
+        let Some(mut asking) = self.view.asking.take() else { return };
+        let (title, confirm, cancel, sentence) = match &asking {
+            Asking::Cancel { .. } => (
+                "Cancel the job?",
+                "Cancel job",
+                "Go on",
+                "It stops at the next safe point. You can try again or undo afterwards.",
+            ),
+            Asking::Undo(_) => {
+                ("Undo the job?", "Undo", "Keep", "What it made in the cloud and on the board is taken back.")
+            }
+            Asking::Decommission(_) => (
+                "Decommission this truck's sensor?",
+                "Decommission",
+                "Keep",
+                "Its certificate is retired and the board can no longer report.",
+            ),
+            Asking::Retire(_) => ("Retire this leftover?", "Retire", "Keep", "It is removed from the cloud for good."),
+        };
+        let dialog = Dialog { title, confirm, cancel, destructive: true };
+        let answer = dialog.show(context, |ui| {
+            note(ui, sentence);
+            let what = match &mut asking {
+                Asking::Cancel { reason, .. } => {
+                    Field::new("Why", reason).hint("Such as: wrong truck").show(ui);
+                    return;
+                }
+                Asking::Undo(job) => job.to_string(),
+                Asking::Decommission(thing) => thing.to_string(),
+                Asking::Retire(leftover) => leftover.to_string(),
+            };
+            let color = ui.palette().text;
+            say_in(ui, Type::Code, color, what);
+        });
+        match answer {
+            None => self.view.asking = Some(asking),
+            Some(Answer::Cancelled) => {}
+            Some(Answer::Confirmed) => self.view.order(confirmed(asking)),
+        }
+    }
+}
+
+/// The screens of the rail.
+const PLACES: [(Place, Icon, &str); 8] = [
+    (Place::Stations, Icon::Usb, "Boards"),
+    (Place::Live, Icon::Activity, "Live"),
+    (Place::Shadow, Icon::GitCompare, "Shadow"),
+    (Place::Jobs, Icon::ClipboardList, "Jobs"),
+    (Place::Site, Icon::MapPin, "Site"),
+    (Place::Check, Icon::Stethoscope, "Check"),
+    (Place::Settings, Icon::Settings, "Settings"),
+    (Place::Log, Icon::List, "Log"),
+];
+
+fn confirmed(asking: Asking) -> Command {
+    match asking {
+        Asking::Cancel { port, reason } => {
+            let reason = if reason.trim().is_empty() { "Cancelled at the bench".to_owned() } else { reason };
+            Command::Cancel { port, reason }
+        }
+        Asking::Undo(job) => Command::Undo { job },
+        Asking::Decommission(thing) => Command::Decommission { thing },
+        Asking::Retire(leftover) => Command::Retire { leftover },
+    }
+}
+
+fn bar_frame(ui: &Ui) -> Frame {
+    Frame::new().fill(ui.palette().raised).inner_margin(Margin::symmetric(16, 0))
+}
+
+fn rail_item(ui: &mut Ui, icon: Icon, name: &str, is_open: bool, height: f32) -> bool {
+    let palette = ui.palette();
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click());
+    response.widget_info(|| WidgetInfo::selected(Role::Tab, true, is_open, name));
+    if is_open || response.hovered() {
+        ui.painter().rect_filled(rect.shrink(2.0), metric::RADIUS_CARD, palette.accent_soft);
+    }
+    if is_open {
+        let bar = egui::Rect::from_min_size(rect.left_top() + vec2(-4.0, 8.0), vec2(4.0, height - 16.0));
+        ui.painter().rect_filled(bar, 2.0, palette.accent);
+    }
+    let color = if is_open { palette.text } else { palette.text2 };
+    icon.paint(ui.painter(), rect.center() - vec2(0.0, 9.0), metric::ICON_RAIL.min(height * 0.45), color);
+    let below = rect.center() + vec2(0.0, height.min(72.0) * 0.5 - 12.0);
+    ui.painter().text(below, Align2::CENTER_CENTER, name, Type::Caption.font(), color);
+    response.clicked()
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, context: &Context, _frame: &mut eframe::Frame) {
+        Window::logic(self, context);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        Window::ui(self, ui);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test states what it expects")]
+mod tests;

@@ -1,0 +1,128 @@
+use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+
+use egui_kittest::{Harness, kittest::Queryable};
+
+use super::*;
+use crate::{
+    app::station::What,
+    domain::JobId,
+    ports::board::{Access, PortInfo},
+};
+
+/// A core that is told what to say, and keeps what it was asked.
+#[derive(Clone, Default)]
+struct Script {
+    asked: Rc<RefCell<Vec<Command>>>,
+    told: Rc<RefCell<VecDeque<Update>>>,
+}
+
+impl Link for Script {
+    fn order(&mut self, command: Command) -> bool {
+        self.asked.borrow_mut().push(command);
+        true
+    }
+
+    fn next(&mut self) -> Option<Update> {
+        self.told.borrow_mut().pop_front()
+    }
+}
+
+impl Script {
+    fn tell(&self, update: Update) {
+        self.told.borrow_mut().push_back(update);
+    }
+
+    fn board(&self, port: &str, is: What) {
+        self.tell(Update::Port(PortInfo {
+            port: port.to_owned(),
+            guess: "ESP32-C3 (USB)".to_owned(),
+            usb_id: None,
+            usb_serial: None,
+            access: Access::Ok,
+            advice: String::new(),
+        }));
+        self.tell(Update::Recognised { port: port.to_owned(), is, board: None });
+    }
+}
+
+fn window(script: &Script) -> Harness<'static, Option<Window>> {
+    let script = script.clone();
+    let mut harness = Harness::builder().with_size(vec2(1366.0, 688.0)).build_ui_state(
+        move |ui, window: &mut Option<Window>| {
+            let context = ui.ctx().clone();
+            let window = window.get_or_insert_with(|| {
+                let options = Options { demo: true, local: UtcOffset::UTC };
+                Window::new(&context, Box::new(script.clone()), options)
+            });
+            window.logic(&context);
+            window.ui(ui);
+        },
+        None,
+    );
+    harness.run_steps(4);
+    harness
+}
+
+#[test]
+fn a_bare_window_says_what_to_do() {
+    let script = Script::default();
+    let harness = window(&script);
+    harness.get_by_label("No board yet");
+    harness.get_by_label("Demo: nothing here is real");
+    assert!(script.asked.borrow().contains(&Command::LoadJobs));
+}
+
+#[test]
+fn a_new_board_is_commissioned_with_a_scan_and_a_press() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    script.board("/dev/ttyUSB0", What::New);
+    harness.run_steps(4);
+    let advice = "Scan or type the truck's number to commission it";
+    assert_eq!(harness.get_all_by_label(advice).count(), 2, "on the card and beside the action");
+    harness.get_by_role_and_label(Role::TextInput, "Truck").type_text("T001");
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::Button, "Commission").click();
+    harness.run_steps(3);
+    let asked = script.asked.borrow();
+    let ordered = asked.iter().any(|command| {
+        matches!(command, Command::Commission { port, truck, .. } if port == "/dev/ttyUSB0" && truck.as_str() == "T001")
+    });
+    assert!(ordered, "{asked:?}");
+}
+
+#[test]
+fn an_undo_is_asked_first() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    let job = JobId::generate();
+    script.board("/dev/ttyUSB0", What::HalfDone { job: job.clone(), step_number: 4, of: 10 });
+    harness.run_steps(4);
+    harness.get_by_role_and_label(Role::Button, "Undo…").click();
+    harness.run_steps(3);
+    harness.get_by_label("Undo the job?");
+    assert!(!script.asked.borrow().contains(&Command::Undo { job: job.clone() }));
+    harness.get_by_role_and_label(Role::Button, "Undo").click();
+    harness.run_steps(3);
+    assert!(script.asked.borrow().contains(&Command::Undo { job }));
+}
+
+#[test]
+fn every_screen_opens_from_the_rail() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    for (place, _, name) in PLACES {
+        harness.get_by_role_and_label(Role::Tab, name).click();
+        harness.run_steps(3);
+        assert_eq!(harness.state().as_ref().unwrap().view.place, place);
+    }
+}
+
+#[test]
+fn an_idle_window_does_not_ask_for_frames() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    harness.run_steps(20);
+    let delay = harness.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+    assert!(delay >= Duration::from_secs(1), "{delay:?}");
+}

@@ -1,0 +1,75 @@
+//! The check before a shift.
+
+use eframe::egui::{Align, Layout, Ui};
+
+use crate::{
+    app::{command::Command, state::AppState},
+    domain::finding::FindingState,
+    ui::{
+        icons::Icon,
+        text,
+        tokens::Type,
+        view::{Action, Bar, Deed, View},
+        widgets::{self, Button, Status, chip, key_value, note, say, toned_card},
+    },
+};
+
+pub(super) fn bar(state: &AppState) -> Bar {
+    let bad = state.findings.iter().flatten().filter(|finding| finding.state == FindingState::Bad).count();
+    let sentence = match (&state.findings, bad) {
+        (None, _) => "The check takes a few seconds".to_owned(),
+        (Some(_), 0) => "Nothing is in the way".to_owned(),
+        (Some(_), bad) => format!("{} in the way of a job", text::count(bad, "thing is", "things are")),
+    };
+    Bar { sentence, primary: Some(Action::open("Check now", Deed::Order(Command::Doctor))), secondary: None }
+}
+
+pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
+    login(ui, state, view);
+    let Some(findings) = &state.findings else {
+        let sentence = "Clock, network, permissions, disk and drivers are looked at";
+        widgets::empty(ui, Icon::Stethoscope, "Not checked yet", sentence, None);
+        return;
+    };
+    for finding in findings {
+        let (status, word) = match finding.state {
+            FindingState::Good => (Status::Pass, "Good"),
+            FindingState::Warning => (Status::Warn, "Look at it"),
+            FindingState::Bad => (Status::Fail, "In the way"),
+        };
+        toned_card(ui, status.tone(), |ui| {
+            ui.set_min_width(ui.available_width());
+            ui.horizontal(|ui| {
+                say(ui, Type::H3, &finding.what);
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| chip(ui, status, word));
+            });
+            note(ui, &finding.found);
+            if !finding.advice.is_empty() {
+                say(ui, Type::Body, &finding.advice);
+            }
+        });
+    }
+}
+
+fn login(ui: &mut Ui, state: &AppState, view: &mut View) {
+    widgets::card(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        match &state.login {
+            Some(Ok(login)) => {
+                key_value(ui, "Signed in to account", &login.account);
+                let ends = login.expires.map_or("lasting".to_owned(), text::utc);
+                key_value(ui, "Until", &ends);
+            }
+            Some(Err(problem)) => {
+                let sentence = format!("{}. {}", problem.sentence, problem.advice);
+                widgets::banner(ui, Status::Fail, &sentence, None);
+            }
+            None => {
+                note(ui, "Who is signed in to the cloud was not asked yet");
+            }
+        }
+        if ui.add(Button::secondary("Ask the cloud").icon(Icon::LogIn)).clicked() {
+            view.order(Command::ReadLogin);
+        }
+    });
+}

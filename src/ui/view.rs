@@ -1,0 +1,162 @@
+//! What the window itself remembers: which screen is open, what is typed, what is asked.
+
+use crate::{
+    app::{command::Command, live::Live, state::AppState, station::Station},
+    commission::sweep::Leftover,
+    domain::{JobId, ThingName},
+};
+
+/// A screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// The boards, one a card.
+    #[default]
+    Stations,
+    /// The job of the chosen board.
+    Run,
+    /// Its readings.
+    Live,
+    /// Its shadow.
+    Shadow,
+    /// The record.
+    Jobs,
+    /// The site profile.
+    Site,
+    /// The pre-shift check.
+    Check,
+    /// The window's settings.
+    Settings,
+    /// What happened.
+    Log,
+}
+
+/// What is asked in front of everything else.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asking {
+    /// End the job at a port?
+    Cancel {
+        /// The port.
+        port: String,
+        /// Why, as typed.
+        reason: String,
+    },
+    /// Take back what a job did?
+    Undo(JobId),
+    /// Retire a thing?
+    Decommission(ThingName),
+    /// Retire a leftover?
+    Retire(Leftover),
+}
+
+/// What a button does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// Orders something of the core.
+    Order(Command),
+    /// Opens a screen.
+    Go(Place),
+    /// Orders something and opens a screen.
+    OrderAndGo(Command, Place),
+    /// Asks first.
+    Ask(Asking),
+}
+
+/// A button of the bar at the bottom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// Its words.
+    pub words: &'static str,
+    /// What it does; `None` while it is not open, and the bar's sentence says why.
+    pub deed: Option<Deed>,
+}
+
+impl Action {
+    /// A button that is open.
+    pub fn open(words: &'static str, deed: Deed) -> Self {
+        Action { words, deed: Some(deed) }
+    }
+
+    /// A button that is not open now.
+    pub fn shut(words: &'static str) -> Self {
+        Action { words, deed: None }
+    }
+}
+
+/// The bar at the bottom: one sentence, one primary action, at most one other.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Bar {
+    /// How things stand, or why the action is not open.
+    pub sentence: String,
+    /// What the screen is for.
+    pub primary: Option<Action>,
+    /// The other way.
+    pub secondary: Option<Action>,
+}
+
+/// What the window remembers.
+#[derive(Debug, Default)]
+pub struct View {
+    /// The open screen.
+    pub place: Place,
+    /// Port of the chosen board.
+    pub port: Option<String>,
+    /// The truck as scanned or typed.
+    pub truck: String,
+    /// The answer to a question as typed.
+    pub answer: String,
+    /// The step whose details are open.
+    pub step: Option<usize>,
+    /// What the record is searched for.
+    pub search: String,
+    /// The chosen job.
+    pub job: Option<JobId>,
+    /// Stretch of the plots, minutes.
+    pub minutes: u32,
+    /// Interval to be desired, as typed, seconds.
+    pub interval: String,
+    /// The site profile as typed; `None` while it is as read.
+    pub site_text: Option<String>,
+    /// What is asked.
+    pub asking: Option<Asking>,
+    /// What is ordered in this frame.
+    pub orders: Vec<Command>,
+}
+
+impl View {
+    /// The chosen board; the first one while none is chosen or the chosen one is gone.
+    pub fn station<'a>(&self, state: &'a AppState) -> Option<&'a Station> {
+        let chosen = self.port.as_ref().and_then(|port| state.stations.get(port));
+        chosen.or_else(|| state.stations.values().next())
+    }
+
+    /// The thing of the chosen board.
+    pub fn thing(&self, state: &AppState) -> Option<ThingName> {
+        self.station(state)?.thing()?.parse().ok()
+    }
+
+    /// The readings of the chosen board.
+    pub fn live<'a>(&self, state: &'a AppState) -> Option<&'a Live> {
+        Some(&self.station(state)?.live)
+    }
+
+    /// Does what a button says.
+    pub fn act(&mut self, deed: Deed) {
+        match deed {
+            Deed::Order(command) => self.order(command),
+            Deed::Go(place) => self.place = place,
+            Deed::OrderAndGo(command, place) => {
+                self.order(command);
+                self.place = place;
+            }
+            Deed::Ask(asking) => self.asking = Some(asking),
+        }
+    }
+
+    /// Orders something; sent when the frame is over.
+    pub fn order(&mut self, command: Command) {
+        if matches!(command, Command::Answer { .. }) {
+            self.answer.clear();
+        }
+        self.orders.push(command);
+    }
+}

@@ -1,0 +1,84 @@
+//! The steps of a job, one a row.
+
+use eframe::egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+
+use crate::ui::{
+    theme::Themed,
+    tokens::{Type, metric},
+};
+
+use super::Status;
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRow<'a> {
+    /// What it does.
+    pub title: &'a str,
+    /// How it stands.
+    pub status: Status,
+    /// At the right: how long it took, how far it is.
+    pub aside: String,
+}
+
+/// Shows the steps; says which was chosen.
+pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Option<usize> {
+    let palette = ui.palette();
+    let mut chosen = None;
+    ui.spacing_mut().item_spacing.y = 0.0;
+    for (index, row) in rows.iter().enumerate() {
+        let size = vec2(ui.available_width(), metric::ROW);
+        let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+        let name = format!("{}: {}", row.title, word(row.status));
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected == Some(index), &name));
+        if response.clicked() {
+            chosen = Some(index);
+        }
+        if response.gained_focus() {
+            response.scroll_to_me(None);
+        }
+        let radius = CornerRadius::same(metric::RADIUS_CONTROL);
+        if selected == Some(index) || response.hovered() {
+            ui.painter().rect_filled(rect, radius, palette.accent_soft);
+        }
+        let icon = pos2(rect.left() + 22.0, rect.center().y);
+        if index + 1 < rows.len() {
+            let line = Stroke::new(2.0, palette.border);
+            ui.painter().vline(icon.x, icon.y + 14.0..=icon.y + metric::ROW - 14.0, line);
+        }
+        let color = palette.tone(row.status.tone()).text;
+        row.status.icon().paint(ui.painter(), icon, metric::ICON_BUTTON, color);
+        let aside = ui.painter().text(
+            pos2(rect.right() - 8.0, rect.center().y),
+            Align2::RIGHT_CENTER,
+            &row.aside,
+            Type::Caption.font(),
+            palette.text2,
+        );
+        let active = matches!(row.status, Status::Running | Status::NeedsYou);
+        let step = if active { Type::Label } else { Type::Body };
+        let text_color = if row.status == Status::Idle { palette.text2 } else { palette.text };
+        let room = Rect::from_x_y_ranges(rect.left() + 44.0..=aside.left() - 8.0, rect.y_range());
+        ui.painter().with_clip_rect(room.intersect(ui.clip_rect())).text(
+            room.left_center(),
+            Align2::LEFT_CENTER,
+            row.title,
+            step.font(),
+            text_color,
+        );
+    }
+    chosen
+}
+
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Idle => "waiting",
+        Status::Running => "running",
+        Status::NeedsYou => "needs you",
+        Status::Pass => "done",
+        Status::Warn => "done, with a warning",
+        Status::Fail => "failed",
+        Status::Blocked => "blocked",
+        Status::Stale => "out of date",
+        Status::Skipped => "not needed",
+    }
+}
