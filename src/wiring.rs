@@ -52,6 +52,19 @@ impl Wiring {
         Ok(Wiring { folders, site_file: None, ledger_file: None, named_ports: Vec::new(), access_key: None })
     }
 
+    /// The same, with ports that the system does not list.
+    pub fn with_ports(mut self, ports: Vec<String>) -> Self {
+        self.named_ports.extend(ports);
+        self
+    }
+
+    /// The same, with another site profile and record where they are named.
+    pub fn with_files(mut self, site_file: Option<PathBuf>, ledger_file: Option<PathBuf>) -> Self {
+        self.site_file = site_file.or(self.site_file);
+        self.ledger_file = ledger_file.or(self.ledger_file);
+        self
+    }
+
     /// A world in one folder: its site profile, record, ports and key.
     pub fn in_folder(dir: &Path, site_file: PathBuf, named_ports: Vec<String>, access_key: (String, String)) -> Self {
         Wiring {

@@ -32,6 +32,9 @@ pub enum Command {
         after_help = "Examples:\n  coldbench demo\n  coldbench demo --boards 3\n  coldbench demo --serve --json --dir /tmp/sandbox"
     )]
     Demo(Demo),
+    /// Open the window; the same as no command.
+    #[command(after_help = "Examples:\n  coldbench window\n  coldbench window --port /dev/ttyUSB0 --site site.toml")]
+    Window(Window),
     /// List serial ports: what is on them, whether they can be opened, what to do if not.
     #[command(after_help = "Example:\n  coldbench ports --json")]
     Ports(Json),
@@ -102,6 +105,20 @@ pub struct Demo {
     /// Work in the terminal, also where there is a display.
     #[arg(long)]
     pub terminal: bool,
+}
+
+/// Window.
+#[derive(Debug, Default, Args)]
+pub struct Window {
+    /// A port that the system does not list; may be given more than once.
+    #[arg(long)]
+    pub port: Vec<String>,
+    /// The site profile.
+    #[command(flatten)]
+    pub site: SiteFile,
+    /// The record.
+    #[command(flatten)]
+    pub ledger: LedgerFile,
 }
 
 /// Print JSON instead of a table.
@@ -347,7 +364,7 @@ pub struct Doctor {
 }
 
 /// The site profile.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct SiteFile {
     /// Site profile; by default the one in the configuration folder, else built-in values and the environment.
     #[arg(long, value_name = "FILE", env = "COLDBENCH_SITE")]
@@ -355,7 +372,7 @@ pub struct SiteFile {
 }
 
 /// The record.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct LedgerFile {
     /// File of the record; by default in the user's data folder.
     #[arg(long, value_name = "FILE", env = "COLDBENCH_LEDGER")]

@@ -81,10 +81,10 @@ impl<E: Into<Problem>> From<E> for Stop {
 /// Runs one command to its end.
 pub async fn run(command: Command, world: Arc<dyn World>) -> Exit {
     let ended = match command {
-        Command::Demo(_) => Err(Stop::Input(Problem::new(
-            "input.demo",
-            "The sandbox is started by the program itself",
-            "Run `coldbench demo`",
+        Command::Demo(_) | Command::Window(_) => Err(Stop::Input(Problem::new(
+            "input.command",
+            "Sandbox and window are started by the program itself",
+            "Run `coldbench demo` or `coldbench window`",
         ))),
         Command::Ports(args) => look::ports(args, world).await,
         Command::Live(args) => look::live(args, world).await,

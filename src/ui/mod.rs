@@ -7,6 +7,7 @@
 pub mod app;
 pub mod fonts;
 pub mod icons;
+pub mod open;
 mod screens;
 pub mod text;
 pub mod theme;
