@@ -95,7 +95,7 @@ impl Bay {
             let info = self.presence.borrow_and_update().clone();
             match &info {
                 None => {
-                    line = self.give_up(line).await;
+                    self.give_up(&mut line).await;
                     (look_at, self.told) = (None, None);
                 }
                 Some(info) if line.is_none() => {
@@ -114,7 +114,7 @@ impl Bay {
             }
             tokio::select! {
                 errand = self.errands.recv() => {
-                    line = self.give_up(line).await;
+                    self.give_up(&mut line).await;
                     match errand {
                         None => return,
                         Some(Errand::Look) => self.told = None,
@@ -133,7 +133,7 @@ impl Bay {
                     Ok(stamped) => self.tell_reading(stamped),
                     Err(RecvError::Lagged(lost)) => self.office.outbox.count_dropped(lost),
                     Err(RecvError::Closed) => {
-                        line = self.give_up(line).await;
+                        self.give_up(&mut line).await;
                         self.tell(What::Looking, None).await;
                         look_at = Some(Instant::now() + RETRY.0);
                     }
@@ -221,9 +221,10 @@ impl Bay {
     }
 
     /// Closes the line and waits until it is closed.
-    async fn give_up(&mut self, line: Option<Watched>) -> Option<Watched> {
-        let Some(watched) = line else { return None };
-        drop(watched);
+    async fn give_up(&self, line: &mut Option<Watched>) {
+        if line.take().is_none() {
+            return;
+        }
         let closed = timeout(CLOSE_LIMIT, async {
             while self.is_held().await {
                 sleep(Duration::from_millis(50)).await;
@@ -233,7 +234,6 @@ impl Bay {
             tracing::warn!(port = self.port, "the line is still open");
         }
         self.desk.hold_line(false);
-        None
     }
 
     async fn is_held(&self) -> bool {

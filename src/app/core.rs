@@ -28,6 +28,7 @@ use crate::{
     ports::{
         Cancel,
         board::{Access, OpenOptions, PortInfo},
+        operator::Reply,
     },
 };
 
@@ -164,10 +165,7 @@ impl Core {
                 (Some(port), taken)
             }
             Command::Answer { port, reply } => {
-                let taken = match self.bays.get(&port).is_some_and(|bay| bay.desk.answer(reply)) {
-                    true => Ok(self.office.outbox.tell(Update::Answered { port: port.clone() }).await),
-                    false => Err(Problem::new("station.no-question", "Nothing is asked at this board now", "Go on")),
-                };
+                let taken = self.answer(&port, reply).await;
                 (Some(port), taken)
             }
             Command::Decommission { thing } => (None, self.decommission(thing).await),
@@ -250,11 +248,21 @@ impl Core {
         Ok(())
     }
 
-    async fn keep(&self, port: &str) -> Result<(), Problem> {
-        match self.bays.get(port).is_some_and(|bay| bay.desk.is_taken()) {
-            true => Err(busy()),
-            false => Ok(self.office.outbox.tell(Update::PutAway { port: port.to_owned() }).await),
+    async fn answer(&self, port: &str, reply: Reply) -> Result<(), Problem> {
+        if !self.bays.get(port).is_some_and(|bay| bay.desk.answer(reply)) {
+            let advice = "Wait for the next question";
+            return Err(Problem::new("station.no-question", "Nothing is asked at this board now", advice));
         }
+        self.office.outbox.tell(Update::Answered { port: port.to_owned() }).await;
+        Ok(())
+    }
+
+    async fn keep(&self, port: &str) -> Result<(), Problem> {
+        if self.bays.get(port).is_some_and(|bay| bay.desk.is_taken()) {
+            return Err(busy());
+        }
+        self.office.outbox.tell(Update::PutAway { port: port.to_owned() }).await;
+        Ok(())
     }
 
     fn follow(&mut self, thing: ThingName) -> Result<(), Problem> {
