@@ -22,7 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("espflash", &["adapters"]),
     ("serialport", &["adapters"]),
-    ("aws_", &["adapters"]),
+    ("aws_config", &["adapters"]),
+    ("aws_sdk_", &["adapters"]),
     ("rumqttc", &["adapters", "sandbox"]),
     ("rusqlite", &["adapters"]),
     ("rcgen", &["adapters", "sandbox"]),
@@ -53,7 +54,7 @@ fn code(path: &Path) -> String {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests")
+    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "fakes")
         || path
             .file_stem()
             .is_some_and(|stem| stem == "tests" || stem == "fakes" || stem.to_string_lossy().ends_with("_tests"))

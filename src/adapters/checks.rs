@@ -156,7 +156,7 @@ fn disk(data: &Path) -> Finding {
 #[cfg(unix)]
 fn free_bytes(path: &Path) -> Option<u64> {
     let stat = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(u64::from(stat.blocks_available()).saturating_mul(stat.fragment_size()))
+    Some(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }
 
 #[cfg(not(unix))]

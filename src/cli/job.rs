@@ -19,6 +19,7 @@ use crate::{
     ports::{
         Cancel,
         board::{OpenOptions, Reset},
+        broker::Broker,
         ledger::JobRecord,
     },
 };
@@ -45,8 +46,10 @@ pub(super) async fn commission(args: args::Commission, world: Arc<dyn World>) ->
     let kit = workshop::kit(&world, site, open).input()?;
     let ledger = world.ledger(args.ledger.ledger.as_deref())?;
     let bench = workshop::bench(&world, &kit.site, &ledger, Arc::new(Terminal)).await?;
-    run(args.json, |events, cancel| async move { commission::commission(&bench, order, kit, events, cancel).await })
-        .await
+    run(args.json, Some(bench.broker.clone()), |events, cancel| async move {
+        commission::commission(&bench, order, kit, events, cancel).await
+    })
+    .await
 }
 
 pub(super) async fn resume(args: args::Continue, world: Arc<dyn World>) -> Result<Exit, Stop> {
@@ -57,7 +60,7 @@ pub(super) async fn resume(args: args::Continue, world: Arc<dyn World>) -> Resul
     let kit = workshop::kit(&world, site, place.open).input()?;
     let bench = workshop::bench(&world, &kit.site, &ledger, Arc::new(Terminal)).await?;
     let job = args.job;
-    run(args.json, |events, cancel| async move {
+    run(args.json, Some(bench.broker.clone()), |events, cancel| async move {
         commission::resume(&bench, &job, Some(place.port), kit, events, cancel).await
     })
     .await
@@ -70,8 +73,10 @@ pub(super) async fn undo(args: args::Continue, world: Arc<dyn World>) -> Result<
     let place = place(&record, args.port.as_deref());
     let bench = workshop::bench(&world, &site, &ledger, Arc::new(Terminal)).await?;
     let job = args.job;
-    run(args.json, |events, cancel| async move { commission::undo(&bench, &job, Some(place), events, cancel).await })
-        .await
+    run(args.json, Some(bench.broker.clone()), |events, cancel| async move {
+        commission::undo(&bench, &job, Some(place), events, cancel).await
+    })
+    .await
 }
 
 pub(super) async fn decommission(args: args::Decommission, world: Arc<dyn World>) -> Result<Exit, Stop> {
@@ -80,7 +85,7 @@ pub(super) async fn decommission(args: args::Decommission, world: Arc<dyn World>
     let bench = workshop::bench(&world, &site, &ledger, Arc::new(Terminal)).await?;
     let thing = args.thing;
     let place = args.port.map(|port| Place { port, open: OpenOptions::default() });
-    run(args.json, |events, cancel| async move {
+    run(args.json, Some(bench.broker.clone()), |events, cancel| async move {
         commission::decommission::decommission(&bench, &thing, place, events, cancel).await
     })
     .await
@@ -94,7 +99,7 @@ pub(super) async fn flash(args: args::Flash, world: Arc<dyn World>) -> Result<Ex
     let ledger = world.ledger(args.ledger.ledger.as_deref())?.ledger;
     let open = args.open_options();
     let boards = world.boards();
-    run(args.json, |events, cancel| async move {
+    run(args.json, None, |events, cancel| async move {
         flash_only::flash(boards, ledger, (&args.line.port, open), &image, &events, &cancel).await
     })
     .await
@@ -102,7 +107,7 @@ pub(super) async fn flash(args: args::Flash, world: Arc<dyn World>) -> Result<Ex
 
 /// Runs a job, shows its events, and turns an interrupt into a cancel. A second interrupt ends the program at once; the
 /// record then says where the job stood.
-async fn run<F, J>(json: bool, job: F) -> Result<Exit, Stop>
+async fn run<F, J>(json: bool, broker: Option<Arc<dyn Broker>>, job: F) -> Result<Exit, Stop>
 where
     F: FnOnce(mpsc::Sender<Event>, Cancel) -> J,
     J: Future<Output = Finished>,
@@ -120,6 +125,10 @@ where
     };
     let (finished, ()) = tokio::join!(job(sender, cancel), show);
     interrupts.abort();
+    // An observer with a certificate of its own takes it back before the program ends.
+    if let Some(broker) = broker {
+        broker.close().await;
+    }
     match finished {
         // A job that could not even begin has told nothing.
         Finished { problem: Some(problem), .. } if !told => Err(Stop::Failed(problem)),

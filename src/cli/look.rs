@@ -14,7 +14,10 @@ use crate::{
         Problem, Reading, ThingName,
         finding::{Finding, FindingState},
     },
-    ports::board::{Access, BoardError, OpenOptions, PortInfo},
+    ports::{
+        board::{Access, BoardError, OpenOptions, PortInfo},
+        broker::Broker,
+    },
 };
 
 /// How long `live` waits for a reading: twice the longest usual interval, and the start of a board.
@@ -84,7 +87,14 @@ async fn live_cloud(
 ) -> Result<Exit, Stop> {
     let site = world.site(args.site.site.as_deref()).input()?;
     let topic = site.topic_for(thing);
-    let mut observation = world.cloud(&site).await?.broker.observe(&[topic]).await?;
+    let broker = world.cloud(&site).await?.broker;
+    let shown = watch(&*broker, thing, topic, &mut show).await;
+    broker.close().await;
+    shown.map(|()| Exit::Passed)
+}
+
+async fn watch(broker: &dyn Broker, thing: &ThingName, topic: String, show: &mut Show) -> Result<(), Stop> {
+    let mut observation = broker.observe(&[topic]).await?;
     while !show.is_done() {
         match timeout(READING_PATIENCE, observation.messages.recv()).await {
             Ok(Some(message)) => show.reading(&message?.payload)?,
@@ -105,7 +115,7 @@ async fn live_cloud(
             }
         }
     }
-    Ok(Exit::Passed)
+    Ok(())
 }
 
 /// Shows readings and counts them.
