@@ -203,6 +203,9 @@ impl Undo<'_> {
         } else if step.step == StepName::Flash.as_str() {
             taken.say("the firmware stays; it holds nothing of the truck");
         }
+        if taken.messages.is_empty() && taken.leftovers.is_empty() {
+            taken.say("nothing to take back");
+        }
         taken
     }
 

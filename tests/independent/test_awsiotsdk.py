@@ -1,29 +1,32 @@
 """The official device SDK, with a certificate that a job made, against the sandbox's broker."""
 
 import json
-import re
 import threading
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from conftest import wait_until
 
 
-def board_key(flash):
-    """The P-256 key in the imitated board's flash: PKCS#8 or SEC 1 as DER or PEM, found by its shape."""
-    pem = re.search(rb"-----BEGIN (EC )?PRIVATE KEY-----.+?-----END (EC )?PRIVATE KEY-----", flash, re.S)
-    if pem:
-        return serialization.load_pem_private_key(pem.group(0).replace(b"\x00", b""), None)
-    start = flash.find(bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107"))
-    assert start > 0, "no key in the flash"
-    for length in range(100, 200):
-        for header in (6, 5):
-            try:
-                return load_der_private_key(flash[start - header : start - header + length], None)
-            except ValueError:
-                continue
-    raise AssertionError("the key in the flash cannot be read")
+def board_key(flash, certificate_pem):
+    """The key of this certificate in the imitated board's flash: the 32 bytes whose public key the certificate has."""
+    wanted = x509.load_pem_x509_certificate(certificate_pem.encode()).public_key().public_numbers()
+    # The credentials stand in the partition `nvs`; erased flash is 0xff and cannot be a key.
+    nvs = flash[0x9000 : 0x9000 + 0xC000]
+    blank = bytes([0xFF]) * 8
+    for start in range(len(nvs) - 32):
+        candidate = nvs[start : start + 32]
+        if blank in candidate:
+            continue
+        try:
+            key = ec.derive_private_key(int.from_bytes(candidate, "big"), ec.SECP256R1())
+        except ValueError:
+            continue
+        if key.public_key().public_numbers() == wanted:
+            return key
+    raise AssertionError("the key is not in the flash")
 
 
 def test_the_official_sdk_reads_and_updates_the_shadow(commissioned, tmp_path):
@@ -35,7 +38,7 @@ def test_the_official_sdk_reads_and_updates_the_shadow(commissioned, tmp_path):
     pem = iot.describe_certificate(certificateId=certificate)["certificateDescription"]["certificatePem"]
     flashes = list((commissioned.dir / "sandbox").rglob("*.flash.bin"))
     assert len(flashes) == 1
-    key = board_key(flashes[0].read_bytes()).private_bytes(
+    key = board_key(flashes[0].read_bytes(), pem).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     # The board itself holds this client id: it is kicked off for a moment and comes back, as on AWS.

@@ -1,9 +1,10 @@
 //! Requests to the board with the answers they have.
 
 use coldbench_protocol::{Request, Response};
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::{
-    domain::{Calibration, Identity, Install, RawSensors, Settings, Subject},
+    domain::{Calibration, Identity, Install, ProbeFault, RawSensors, Settings, Subject},
     ports::board::{Board, BoardError},
 };
 
@@ -35,6 +36,20 @@ pub async fn erase_credentials(board: &dyn Board) -> Result<(), BoardError> {
 
 pub async fn sensors(board: &dyn Board) -> Result<RawSensors, BoardError> {
     ask!(board, Request::ReadSensors, "read sensors", Response::Sensors(sensors) => sensors)
+}
+
+/// What the sensors say once every probe has converted: in the first second after a start they have not.
+pub async fn settled_sensors(board: &dyn Board) -> Result<RawSensors, BoardError> {
+    const CONVERTED_WITHIN: Duration = Duration::from_secs(6);
+    let deadline = Instant::now() + CONVERTED_WITHIN;
+    loop {
+        let sensors = sensors(board).await?;
+        let converts = sensors.probes.iter().any(|probe| probe.celsius == Err(ProbeFault::Timeout));
+        if !converts || Instant::now() >= deadline {
+            return Ok(sensors);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
 }
 
 pub async fn calibration(board: &dyn Board) -> Result<Calibration, BoardError> {

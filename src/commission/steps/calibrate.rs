@@ -109,7 +109,7 @@ fn left(calibration: Calibration) -> Outcome<Calibrated> {
 
 /// Measures what the references leave open, now.
 async fn measured(board: &dyn Board, previous: &Calibration, mut references: References) -> Result<References, Halt> {
-    let sensors = ask::sensors(board).await?;
+    let sensors = ask::settled_sensors(board).await?;
     if !references.freezer.is_empty() {
         let rom = freezer_probe(&sensors, previous, references.freezer_probe.as_deref())?;
         references.freezer_probe = Some(rom.to_string());
@@ -130,7 +130,7 @@ async fn prompted(run: &Run, board: &dyn Board, previous: &Calibration) -> Resul
         multimeter_serial: serial(run, "multimeter").await?,
         ..References::default()
     };
-    let rom = ask_freezer_probe(run, &ask::sensors(board).await?, previous).await?;
+    let rom = ask_freezer_probe(run, &ask::settled_sensors(board).await?, previous).await?;
     references.freezer_probe = Some(rom.to_string());
     let mut watch = Watch::new(run, rom);
     for point in 1..=POINTS {
@@ -195,7 +195,7 @@ async fn fitted(
         fit_within("freezer temperature", "°C", &temperature_points, &TEMPERATURE, tolerances.freezer_celsius)?;
     let supply = fit_within("supply voltage", "V", &voltage_points, &SUPPLY, tolerances.supply_volts)?;
 
-    let sensors = ask::sensors(board).await?;
+    let sensors = ask::settled_sensors(board).await?;
     let line = |fit: &Option<Fit>, kept: Line| fit.as_ref().map_or(kept, |fit| fit.line);
     let residuals = |fit: Option<Fit>| fit.into_iter().flat_map(|fit| fit.residuals).map(f64::from).collect();
     let calibration = Calibration {
@@ -258,7 +258,21 @@ fn probe_rom(text: &str) -> Result<ProbeRom, Halt> {
     }
 }
 
-/// The named probe, else the only one on the bus, else the one assigned before.
+/// A probe this much colder than every other is in a running freezer, °C.
+const CLEARLY_COLDER_CELSIUS: f32 = 10.0;
+
+/// The one probe that is clearly colder than every other.
+fn coldest(sensors: &RawSensors) -> Option<ProbeRom> {
+    let mut warm: Vec<(f32, ProbeRom)> =
+        sensors.probes.iter().map(|probe| Some((probe.celsius.ok()?, probe.rom))).collect::<Option<_>>()?;
+    warm.sort_by(|a, b| a.0.total_cmp(&b.0));
+    match warm.as_slice() {
+        [(cold, rom), (next, _), ..] if next - cold >= CLEARLY_COLDER_CELSIUS => Some(*rom),
+        _ => None,
+    }
+}
+
+/// The named probe, else the only one on the bus, else the one assigned before, else the one that is clearly coldest.
 fn freezer_probe(sensors: &RawSensors, previous: &Calibration, named: Option<&str>) -> Result<ProbeRom, Halt> {
     if let Some(text) = named {
         return probe_rom(text);
@@ -267,6 +281,7 @@ fn freezer_probe(sensors: &RawSensors, previous: &Calibration, named: Option<&st
     match (roms.as_slice(), previous.freezer_probe) {
         ([only], _) => Ok(*only),
         (_, Some(assigned)) if roms.contains(&assigned) => Ok(assigned),
+        _ if let Some(rom) = coldest(sensors) => Ok(rom),
         ([], _) => halt(
             "calibration.no-probe",
             "There is no temperature probe on the bus",

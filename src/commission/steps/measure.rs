@@ -1,7 +1,7 @@
 //! Raw values of the board, as calibration needs them.
 
 use coldbench_sensor::stability::{Criterion, Settling, Stability};
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep};
 
 use super::ask;
 use crate::{
@@ -58,10 +58,13 @@ fn no_value<T>(sensor: &str, why: &str) -> Result<T, Halt> {
     )
 }
 
-/// The mean of a few samples.
+/// The mean of a few samples, a second apart.
 pub async fn mean(board: &dyn Board, quantity: Quantity) -> Result<f32, Halt> {
     let mut sum = 0.0;
-    for _ in 0..SAMPLES {
+    for number in 0..SAMPLES {
+        if number > 0 {
+            sleep(SAMPLE_EVERY).await;
+        }
         sum += quantity.raw(&ask::sensors(board).await?)?;
     }
     Ok(sum / SAMPLES as f32)
