@@ -104,10 +104,11 @@ impl Board for OpenLine {
     async fn flash(
         &self,
         image: &Image,
+        held_baud: Option<u32>,
         progress: &(dyn Fn(FlashProgress) + Send + Sync),
         cancel: &Cancel,
     ) -> Result<FlashReport, BoardError> {
-        self.0.flash(image, progress, cancel).await
+        self.0.flash(image, held_baud, progress, cancel).await
     }
 
     async fn boot(&self, within: Duration) -> Result<Hello, BoardError> {

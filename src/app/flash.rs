@@ -9,6 +9,7 @@ use crate::{
     commission::{
         Finished,
         events::{Event, JobOutcome, PlannedStep, StepOutcome, Unit},
+        held_baud_key,
     },
     domain::{JobId, Mac, Problem, image::Image},
     ports::{
@@ -139,9 +140,6 @@ async fn write(
     events: &mpsc::Sender<Event>,
     cancel: &Cancel,
 ) -> Result<FlashReport, Ended> {
-    // The speed that held on this port is tried first.
-    let remembered = ledger.recall(&baud_key(port)).ok().flatten().and_then(|baud| baud.parse().ok());
-    let hinted = OpenOptions { flash_baud: open.flash_baud.or(remembered), ..open };
     let progress = |done: crate::ports::board::FlashProgress| {
         let _ = events.try_send(Event::Progress {
             step: STEP.into(),
@@ -151,24 +149,14 @@ async fn write(
             message: done.part,
         });
     };
-    let flashed = {
-        let board = boards.open(port, hinted).await?;
-        board.flash(image, &progress, cancel).await
-    };
-    let report = match flashed {
-        // What held yesterday may not hold over today's cable: then the whole ladder is tried.
-        Err(BoardError::Flash { .. }) if open.flash_baud.is_none() && remembered.is_some() => {
-            let board = boards.open(port, open).await?;
-            board.flash(image, &progress, cancel).await?
-        }
-        other => other?,
-    };
-    let _ = ledger.remember(&baud_key(port), &report.baud.to_string());
+    let key = held_baud_key(port, None);
+    let held_baud = ledger.recall(&key).ok().flatten().and_then(|baud| baud.parse().ok());
+    let board = boards.open(port, open).await?;
+    let report = board.flash(image, held_baud, &progress, cancel).await?;
+    // Only a hint for the next time: what was flashed stays flashed.
+    let _ = ledger.remember(&key, &report.baud.to_string());
+    let _ = ledger.remember(&held_baud_key(port, Some(report.chip.mac)), &report.baud.to_string());
     Ok(report)
-}
-
-fn baud_key(port: &str) -> String {
-    format!("flash-baud {port}")
 }
 
 fn summary(report: &FlashReport) -> String {

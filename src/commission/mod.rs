@@ -25,4 +25,5 @@ mod tests;
 
 pub use engine::{commission, resume};
 pub use order::{Bench, CalibrationChoice, Finished, Kit, Order, Place};
+pub use steps::flash::held_baud_key;
 pub use undo::undo;

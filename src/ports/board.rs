@@ -24,10 +24,12 @@ pub trait Board: Send + Sync {
     async fn identify(&self) -> Result<Found, BoardError>;
 
     /// Writes an image and verifies it by hash. Unchanged regions are skipped. Cancel is heard between slices; then
-    /// half an image may be left, which [`BoardError::Cancelled`] says.
+    /// half an image may be left, which [`BoardError::Cancelled`] says. `held_baud` is the speed that held here last
+    /// time: where no speed is ordered, nothing faster is tried.
     async fn flash(
         &self,
         image: &Image,
+        held_baud: Option<u32>,
         progress: &(dyn Fn(FlashProgress) + Send + Sync),
         cancel: &Cancel,
     ) -> Result<FlashReport, BoardError>;

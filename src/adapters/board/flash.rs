@@ -31,6 +31,8 @@ const SLICE_BYTES: u32 = 0x1_0000;
 pub(super) struct Task<'a> {
     pub(super) image: &'a Image,
     pub(super) options: OpenOptions,
+    /// The speed that held here last time.
+    pub(super) held_baud: Option<u32>,
     pub(super) usb: &'a UsbPortInfo,
     pub(super) wires: &'a Wires,
     /// `true` when the loader answered last, so that no reset is needed.
@@ -39,12 +41,17 @@ pub(super) struct Task<'a> {
     pub(super) cancel: &'a Cancel,
 }
 
-fn ladder(options: OpenOptions) -> Vec<Rung> {
+/// The ways to try, the fastest first. What did not hold last time is not tried again, unless it is ordered.
+fn ladder(options: OpenOptions, held_baud: Option<u32>) -> Vec<Rung> {
     let rung = |stub, baud| Rung { stub, baud };
     match (options.no_stub, options.flash_baud) {
         (true, baud) => vec![rung(false, baud.unwrap_or(LINK_BAUD))],
         (false, Some(baud)) => vec![rung(true, baud), rung(false, baud)],
-        (false, None) => vec![rung(true, 921_600), rung(true, 460_800), rung(true, LINK_BAUD), rung(false, LINK_BAUD)],
+        (false, None) => {
+            let held = held_baud.unwrap_or(u32::MAX).max(LINK_BAUD);
+            let with_stub = [921_600, 460_800, LINK_BAUD].into_iter().filter(|baud| *baud <= held);
+            with_stub.map(|baud| rung(true, baud)).chain([rung(false, LINK_BAUD)]).collect()
+        }
     }
 }
 
@@ -59,13 +66,16 @@ pub(super) fn flash(mut port: Port, task: &Task) -> (Port, Result<FlashReport, B
     match outcome {
         // No speed was tried, so the one that is wanted stays the one to try.
         Ok((chip, true)) => {
-            return (port, Ok(tally.into_report(Rung { stub: false, ..ladder(task.options)[0] }, chip)));
+            return (
+                port,
+                Ok(tally.into_report(Rung { stub: false, ..ladder(task.options, task.held_baud)[0] }, chip)),
+            );
         }
         Ok((_, false)) => {}
         Err(error @ BoardError::Flash { .. }) => tracing::debug!(%error, "the loader cannot compare without the stub"),
         Err(error) => return (port, Err(error)),
     }
-    for rung in ladder(task.options) {
+    for rung in ladder(task.options, task.held_baud) {
         if task.cancel.is_cancelled() {
             return (port, Err(BoardError::Cancelled { half_written: tally.written_bytes > 0 }));
         }
@@ -290,9 +300,13 @@ mod tests {
 
     #[test]
     fn the_ladder_goes_down_to_the_rom_loader_unless_told_otherwise() {
+        let held =
+            |baud| ladder(OpenOptions::default(), Some(baud)).into_iter().map(|rung| rung.baud).collect::<Vec<_>>();
+        assert_eq!(held(460_800), [460_800, 115_200, 115_200]);
+        assert_eq!(held(9600), [115_200, 115_200]);
         let rungs = |flash_baud, no_stub| {
             let options = OpenOptions { flash_baud, no_stub, ..OpenOptions::default() };
-            ladder(options).into_iter().map(|rung| (rung.stub, rung.baud)).collect::<Vec<_>>()
+            ladder(options, None).into_iter().map(|rung| (rung.stub, rung.baud)).collect::<Vec<_>>()
         };
         assert_eq!(rungs(None, false), [(true, 921_600), (true, 460_800), (true, 115_200), (false, 115_200)]);
         assert_eq!(rungs(Some(230_400), false), [(true, 230_400), (false, 230_400)]);

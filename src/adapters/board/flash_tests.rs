@@ -55,7 +55,7 @@ async fn open(imitated: &ImitatedBoard, options: OpenOptions) -> Box<dyn Board> 
 }
 
 async fn flash(board: &dyn Board, image: &Image) -> Result<FlashReport, BoardError> {
-    board.flash(image, &|_| {}, &Cancel::default()).await
+    board.flash(image, None, &|_| {}, &Cancel::default()).await
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_blank_board_is_flashed_boots_and_is_left_alone_the_second_time() {
 
     let image = firmware("1.0.0");
     let steps = Mutex::new(Vec::new());
-    let report = board.flash(&image, &|step| steps.lock().unwrap().push(step), &Cancel::default()).await.unwrap();
+    let report = board.flash(&image, None, &|step| steps.lock().unwrap().push(step), &Cancel::default()).await.unwrap();
     assert_eq!((report.written_bytes, report.skipped_bytes), (image.size(), 0));
     assert_eq!((report.baud, report.stub, &report.chip), (921_600, true, &chip));
     let steps = steps.into_inner().unwrap();
@@ -135,7 +135,7 @@ async fn a_cancelled_flash_says_how_far_it_came_and_can_be_done_again() {
             cancel.cancel();
         }
     };
-    let outcome = board.flash(&image, &stop_at_first_write, &cancel).await;
+    let outcome = board.flash(&image, None, &stop_at_first_write, &cancel).await;
     assert!(wrote.load(Ordering::SeqCst));
     assert!(matches!(outcome, Err(BoardError::Cancelled { half_written: true })), "{outcome:?}");
     // What was written before is not written again.
@@ -143,7 +143,7 @@ async fn a_cancelled_flash_says_how_far_it_came_and_can_be_done_again() {
     assert!(report.skipped_bytes > 0 && report.written_bytes > 0, "{report:?}");
     let early = Cancel::default();
     early.cancel();
-    let outcome = board.flash(&image, &|_| {}, &early).await;
+    let outcome = board.flash(&image, None, &|_| {}, &early).await;
     assert!(matches!(outcome, Err(BoardError::Cancelled { half_written: false })), "{outcome:?}");
 }
 
@@ -197,7 +197,7 @@ async fn a_board_unplugged_while_it_is_flashed_says_so() {
             control.unplug();
         }
     };
-    let outcome = board.flash(&image_of_slices(), &unplug, &Cancel::default()).await;
+    let outcome = board.flash(&image_of_slices(), None, &unplug, &Cancel::default()).await;
     assert!(matches!(outcome, Err(BoardError::Unplugged)), "{outcome:?}");
     control.plug();
     // The device comes back in its own time.

@@ -118,6 +118,7 @@ impl Board for SerialBoard {
     async fn flash(
         &self,
         image: &Image,
+        held_baud: Option<u32>,
         progress: &(dyn Fn(FlashProgress) + Send + Sync),
         cancel: &Cancel,
     ) -> Result<FlashReport, BoardError> {
@@ -126,7 +127,7 @@ impl Board for SerialBoard {
         let stop = StopOnDrop(Cancel::default());
         let inner = stop.0.clone();
         let image_copy = Box::new(image.clone());
-        let done = self.ask(|reply| Job::Flash { image: image_copy, progress: steps, cancel: inner, reply });
+        let done = self.ask(|reply| Job::Flash { image: image_copy, held_baud, progress: steps, cancel: inner, reply });
         tokio::pin!(done);
         let mut cancelled = false;
         let report = loop {

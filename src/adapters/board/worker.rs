@@ -35,7 +35,13 @@ pub(super) enum Job {
     /// [`Board::identify`](crate::ports::board::Board::identify).
     Identify(Reply<Found>),
     /// [`Board::flash`](crate::ports::board::Board::flash).
-    Flash { image: Box<Image>, progress: mpsc::Sender<FlashProgress>, cancel: Cancel, reply: Reply<FlashReport> },
+    Flash {
+        image: Box<Image>,
+        held_baud: Option<u32>,
+        progress: mpsc::Sender<FlashProgress>,
+        cancel: Cancel,
+        reply: Reply<FlashReport>,
+    },
     /// [`Board::boot`](crate::ports::board::Board::boot).
     Boot { within: Duration, reply: Reply<Hello> },
     /// [`Board::call`](crate::ports::board::Board::call).
@@ -96,8 +102,8 @@ impl Worker {
             Job::Identify(reply) => drop(reply.send(self.identify())),
             Job::Call { request, reply } => drop(reply.send(self.call(&request))),
             Job::Boot { within, reply } => drop(reply.send(self.boot(within))),
-            Job::Flash { image, progress, cancel, reply } => {
-                let outcome = self.flash(&image, &progress, &cancel);
+            Job::Flash { image, held_baud, progress, cancel, reply } => {
+                let outcome = self.flash(&image, held_baud, &progress, &cancel);
                 drop(reply.send(outcome));
             }
         }
@@ -129,6 +135,7 @@ impl Worker {
     fn flash(
         &mut self,
         image: &Image,
+        held_baud: Option<u32>,
         progress: &mpsc::Sender<FlashProgress>,
         cancel: &Cancel,
     ) -> Result<FlashReport, BoardError> {
@@ -150,6 +157,7 @@ impl Worker {
             let task = Task {
                 image,
                 options: worker.options,
+                held_baud,
                 usb: &worker.usb,
                 wires: &worker.wires,
                 in_loader: worker.in_loader,

@@ -241,6 +241,7 @@ impl Board for FakeBoard {
     async fn flash(
         &self,
         image: &Image,
+        _held_baud: Option<u32>,
         progress: &(dyn Fn(FlashProgress) + Send + Sync),
         cancel: &Cancel,
     ) -> Result<FlashReport, BoardError> {

@@ -70,7 +70,9 @@ impl Step for Flash {
             let count = (progress.done_bytes, progress.total_bytes, Unit::Bytes);
             run.teller.progress(StepName::Flash, count, format!("{} {}", verb(progress.phase), progress.part));
         };
-        let report = match board.flash(&run.kit.image, &told, &run.cancel).await {
+        let key = held_baud_key(&run.record().port, Some(mac));
+        let held_baud = run.bench.ledger.recall(&key)?.and_then(|baud| baud.parse().ok());
+        let report = match board.flash(&run.kit.image, held_baud, &told, &run.cancel).await {
             Err(BoardError::Cancelled { .. }) => return Err(Halt::Cancelled),
             other => other?,
         };
@@ -78,11 +80,20 @@ impl Step for Flash {
             return other_board(mac, report.chip.mac);
         }
         remember_image(run, mac, &run.kit.image.manifest.image_sha256)?;
+        run.bench.ledger.remember(&key, &report.baud.to_string())?;
         let message = format!(
             "{} bytes written, {} were right already, in {:.1} s at {} baud",
             report.written_bytes, report.skipped_bytes, report.seconds, report.baud
         );
         Ok(Outcome::done(flashed(run, Some(report)), message))
+    }
+}
+
+/// Where the speed is remembered that held on a port, for one board or for whichever is on it.
+pub fn held_baud_key(port: &str, board: Option<Mac>) -> String {
+    match board {
+        Some(mac) => format!("flash-baud.{port}.{mac}"),
+        None => format!("flash-baud.{port}"),
     }
 }
 
