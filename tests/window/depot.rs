@@ -180,14 +180,6 @@ impl Screen {
         found.next().is_some_and(|node| !node.accesskit_node().is_disabled())
     }
 
-    /// Chooses the card of a board.
-    pub fn choose(&mut self, port: &str) {
-        let name = words::card(port);
-        self.wait_for(&name);
-        self.harness.query_all_by_label_contains(&name).next().unwrap().click();
-        self.look();
-    }
-
     /// Types into a field.
     pub fn type_into(&mut self, field: &str, text: &str) {
         let is_there = |screen: &Screen| screen.field(field).is_some();
@@ -284,21 +276,20 @@ pub fn text(harness: &Harness<'_, Option<Window>>) -> String {
 /// A window of the usual size on a link to a core.
 pub fn window(link: impl Link + 'static) -> Harness<'static, Option<Window>> {
     let mut link = Some(link);
-    let mut harness =
-        Harness::builder().with_size(vec2(1366.0, 688.0)).with_step_dt(FRAME_SECS).build_ui_state(
-            move |ui, window: &mut Option<Window>| {
-                let context = ui.ctx().clone();
-                if let Some(link) = link.take() {
-                    let options = Options { demo: true, local: UtcOffset::UTC };
-                    *window = Some(Window::new(&context, Box::new(link), options));
-                }
-                if let Some(window) = window {
-                    window.logic(&context);
-                    window.ui(ui);
-                }
-            },
-            None,
-        );
+    let mut harness = Harness::builder().with_size(vec2(1366.0, 688.0)).with_step_dt(FRAME_SECS).build_ui_state(
+        move |ui, window: &mut Option<Window>| {
+            let context = ui.ctx().clone();
+            if let Some(link) = link.take() {
+                let options = Options { demo: false, local: UtcOffset::UTC };
+                *window = Some(Window::new(&context, Box::new(link), options));
+            }
+            if let Some(window) = window {
+                window.logic(&context);
+                window.ui(ui);
+            }
+        },
+        None,
+    );
     harness.run_steps(4);
     harness
 }

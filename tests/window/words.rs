@@ -38,10 +38,5 @@ pub const LOOK_AGAIN: &str = "Look again";
 pub const NO_BOARD: &str = "No board yet";
 /// Banner over the boards while a job is open.
 pub const NOT_FINISHED: &str = "1 job is not finished. Resume or undo it.";
-/// Badge of the sandbox.
-pub const DEMO: &str = "Demo: nothing here is real";
-
-/// What the card of a board at a port is called, up to what it says.
-pub fn card(port: &str) -> String {
-    format!("Board at {port}")
-}
+/// What the card of a board is called, up to its port.
+pub const CARD: &str = "Board at ";
