@@ -116,22 +116,25 @@ fn holder(device: &Path) -> Option<String> {
     if device.starts_with("/dev/pts") {
         return lock_holder(device);
     }
-    let own = std::process::id().to_string();
+    // This program first: it holds the boards that it watches, and the list is read every moment.
+    if has_open(Path::new("/proc/self"), device) {
+        return Some("this program".into());
+    }
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let id = process.file_name().to_string_lossy().into_owned();
-        if !id.bytes().all(|byte| byte.is_ascii_digit()) {
-            continue;
-        }
-        let Ok(open) = fs::read_dir(process.path().join("fd")) else { continue };
-        if open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|path| path == device)) {
-            if id == own {
-                return Some("this program".into());
-            }
+        if id.bytes().all(|byte| byte.is_ascii_digit()) && has_open(&process.path(), device) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some(format!("{} (process {id})", name.trim()));
         }
     }
     None
+}
+
+/// Whether a process, named by its folder in `/proc`, has the device open; `false` where that is not told.
+#[cfg(unix)]
+fn has_open(process: &Path, device: &Path) -> bool {
+    let is_device = |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|path| path == device);
+    fs::read_dir(process.join("fd")).is_ok_and(|open| open.flatten().any(is_device))
 }
 
 /// Who holds the lock on a pseudo-terminal. Whoever made it may keep it open without using it, so that is no sign.
