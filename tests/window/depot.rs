@@ -33,8 +33,6 @@ use egui_kittest::{
 use time::UtcOffset;
 use tokio::runtime::Runtime;
 
-use crate::words;
-
 /// Nothing takes this long, also where many tests run beside each other on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How often the screen is looked at.
