@@ -1,5 +1,11 @@
 //! The serial ports of the computer, found without opening one: opening raises the reset wires of many boards.
 
+#[cfg(unix)]
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 use std::{fs, path::Path};
 
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
@@ -19,7 +25,8 @@ pub(super) fn ports(named: &[String]) -> Vec<PortInfo> {
             listed.push(SerialPortInfo { port_name: name.clone(), port_type: SerialPortType::Unknown });
         }
     }
-    listed.into_iter().map(describe).collect()
+    let holders = Holders::default();
+    listed.into_iter().map(|info| describe(info, &holders)).collect()
 }
 
 /// What the USB device behind a port says of itself; zeros where there is none.
@@ -32,12 +39,12 @@ pub(super) fn usb_info(name: &str) -> UsbPortInfo {
     usb.unwrap_or(UsbPortInfo { vid: 0, pid: 0, serial_number: None, manufacturer: None, product: None })
 }
 
-fn describe(info: SerialPortInfo) -> PortInfo {
+fn describe(info: SerialPortInfo, holders: &Holders) -> PortInfo {
     let usb = match info.port_type {
         SerialPortType::UsbPort(usb) => Some(usb),
         _ => None,
     };
-    let (access, advice) = access(&info.port_name);
+    let (access, advice) = access(&info.port_name, holders);
     PortInfo {
         guess: usb.as_ref().map(|usb| guess(usb.vid, usb.pid)).unwrap_or_default().to_owned(),
         usb_id: usb.as_ref().map(|usb| format!("{:04x}:{:04x}", usb.vid, usb.pid)),
@@ -67,7 +74,7 @@ fn same_device(one: &str, other: &str) -> bool {
 }
 
 #[cfg(unix)]
-fn access(name: &str) -> (Access, String) {
+fn access(name: &str, holders: &Holders) -> (Access, String) {
     use nix::unistd::{AccessFlags, access};
 
     let Ok(device) = fs::canonicalize(name) else {
@@ -76,7 +83,7 @@ fn access(name: &str) -> (Access, String) {
     if access(&device, AccessFlags::R_OK | AccessFlags::W_OK).is_err() {
         return (Access::NoPermission, permission_advice(&device));
     }
-    match holder(&device) {
+    match holders.of(&device) {
         Some(holder) => (Access::Busy, format!("It is in use by {holder}: close that first")),
         None => (Access::Ok, String::new()),
     }
@@ -84,7 +91,7 @@ fn access(name: &str) -> (Access, String) {
 
 /// Elsewhere only opening tells.
 #[cfg(not(unix))]
-fn access(_name: &str) -> (Access, String) {
+fn access(_name: &str, _holders: &Holders) -> (Access, String) {
     (Access::Ok, String::new())
 }
 
@@ -110,28 +117,55 @@ fn group_name(gid: u32) -> Option<String> {
     })
 }
 
-/// The program that has the device open, where the system tells (Linux, and there for the user's own programs).
+/// Which programs have terminals open, where the system tells (Linux, and there for the user's own programs). The list is
+/// read every moment, so that everything is looked at once for all ports, and only when it is needed.
+#[derive(Default)]
+struct Holders {
+    #[cfg(unix)]
+    own: OnceCell<BTreeSet<PathBuf>>,
+    #[cfg(unix)]
+    others: OnceCell<BTreeMap<PathBuf, String>>,
+}
+
 #[cfg(unix)]
-fn holder(device: &Path) -> Option<String> {
-    if device.starts_with("/dev/pts") {
-        return lock_holder(device);
+impl Holders {
+    fn of(&self, device: &Path) -> Option<String> {
+        if device.starts_with("/dev/pts") {
+            return lock_holder(device);
+        }
+        // Boards that are watched are held by this program: then nobody else's files need to be looked through.
+        if self.own.get_or_init(|| open_devices(Path::new("/proc/self")).collect()).contains(device) {
+            return Some("this program".into());
+        }
+        self.others.get_or_init(others).get(device).cloned()
     }
-    let own = std::process::id().to_string();
-    for process in fs::read_dir("/proc").ok()?.flatten() {
+}
+
+/// Devices that other programs have open, with the program.
+#[cfg(unix)]
+fn others() -> BTreeMap<PathBuf, String> {
+    let mut holders = BTreeMap::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let id = process.file_name().to_string_lossy().into_owned();
         if !id.bytes().all(|byte| byte.is_ascii_digit()) {
             continue;
         }
-        let Ok(open) = fs::read_dir(process.path().join("fd")) else { continue };
-        if open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|path| path == device)) {
-            if id == own {
-                return Some("this program".into());
-            }
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (process {id})", name.trim()));
+        for device in open_devices(&process.path()) {
+            holders.entry(device).or_insert_with(|| {
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                format!("{} (process {id})", name.trim())
+            });
         }
     }
-    None
+    holders
+}
+
+/// Devices that a process, named by its folder in `/proc`, has open.
+#[cfg(unix)]
+fn open_devices(process: &Path) -> impl Iterator<Item = PathBuf> {
+    let open = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let targets = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets.filter(|target| target.starts_with("/dev") && !target.starts_with("/dev/pts"))
 }
 
 /// Who holds the lock on a pseudo-terminal. Whoever made it may keep it open without using it, so that is no sign.
@@ -160,6 +194,15 @@ mod tests {
         assert_eq!(guess(0x303A, 0x1001), "ESP32-C3 (USB)");
         assert_eq!(guess(0x10C4, 0xEA60), "CP210x bridge");
         assert_eq!(guess(0x1234, 0x5678), "");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_holds_a_device_is_told() {
+        let _held = fs::File::open("/dev/zero").unwrap();
+        assert_eq!(Holders::default().of(Path::new("/dev/zero")).as_deref(), Some("this program"));
+        let found = others().remove(Path::new("/dev/zero")).unwrap();
+        assert!(found.contains("(process "), "{found}");
     }
 
     #[test]

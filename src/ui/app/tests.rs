@@ -4,10 +4,15 @@ use egui_kittest::{Harness, kittest::Queryable};
 
 use super::*;
 use crate::{
-    app::station::What,
-    domain::JobId,
+    app::{
+        live::{Arrived, Path},
+        station::What,
+    },
+    domain::{JobId, Reading},
     ports::board::{Access, PortInfo},
 };
+
+const PORT: &str = "/dev/ttyUSB0";
 
 /// A core that is told what to say, and keeps what it was asked.
 #[derive(Clone, Default)]
@@ -43,6 +48,16 @@ impl Script {
         }));
         self.tell(Update::Recognised { port: port.to_owned(), is, board: None });
     }
+
+    /// A reading that was measured so long ago.
+    fn reading(&self, port: &str, seq: u64, ago_secs: i64) {
+        let received = OffsetDateTime::now_utc() - time::Duration::seconds(ago_secs);
+        let text = format!(r#"{{"v":1,"seq":{seq},"interval_secs":5,"freezer_celsius":-18.5,"status":"green"}}"#);
+        let payload = text.into_bytes();
+        let reading = Reading { time: Some(received), ..Reading::parse(&payload).unwrap() };
+        let arrived = Box::new(Arrived { path: Path::Usb, reading, payload, received });
+        self.tell(Update::Reading { port: port.to_owned(), arrived });
+    }
 }
 
 fn window(script: &Script) -> Harness<'static, Option<Window>> {
@@ -76,7 +91,7 @@ fn a_bare_window_says_what_to_do() {
 fn a_new_board_is_commissioned_with_a_scan_and_a_press() {
     let script = Script::default();
     let mut harness = window(&script);
-    script.board("/dev/ttyUSB0", What::New);
+    script.board(PORT, What::New);
     harness.run_steps(4);
     let advice = "Scan or type the truck's number to commission it";
     assert_eq!(harness.get_all_by_label(advice).count(), 2, "on the card and beside the action");
@@ -86,7 +101,7 @@ fn a_new_board_is_commissioned_with_a_scan_and_a_press() {
     harness.run_steps(3);
     let asked = script.asked.borrow();
     let ordered = asked.iter().any(|command| {
-        matches!(command, Command::Commission { port, truck, .. } if port == "/dev/ttyUSB0" && truck.as_str() == "T001")
+        matches!(command, Command::Commission { port, truck, .. } if port == PORT && truck.as_str() == "T001")
     });
     assert!(ordered, "{asked:?}");
 }
@@ -96,7 +111,7 @@ fn an_undo_is_asked_first() {
     let script = Script::default();
     let mut harness = window(&script);
     let job = JobId::generate();
-    script.board("/dev/ttyUSB0", What::HalfDone { job: job.clone(), step_number: 4, of: 10 });
+    script.board(PORT, What::HalfDone { job: job.clone(), step_number: 4, of: 10 });
     harness.run_steps(4);
     harness.get_by_role_and_label(Role::Button, "Undo…").click();
     harness.run_steps(3);
@@ -118,11 +133,54 @@ fn every_screen_opens_from_the_rail() {
     }
 }
 
+/// The scanner's Enter takes the keyboard from the field, which takes it back in the same frame.
+#[test]
+fn a_scan_starts_the_job_when_that_is_set() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    script.tell(Update::Settings(Settings { start_on_scan: true, ..Settings::default() }));
+    script.board(PORT, What::New);
+    harness.run_steps(4);
+    harness.event(egui::Event::Text("T001".to_owned()));
+    harness.run_steps(2);
+    harness.key_press(Key::Enter);
+    harness.run_steps(4);
+    let asked = script.asked.borrow();
+    let is_ordered =
+        |command: &Command| matches!(command, Command::Commission { truck, .. } if truck.as_str() == "T001");
+    assert!(asked.iter().any(is_ordered), "{asked:?}");
+}
+
+/// Plots compare positions, and one that is no number ends a debug build.
+#[test]
+fn readings_with_a_gap_are_drawn() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    script.board(PORT, What::New);
+    for (seq, ago_secs) in [(1, 125), (2, 120), (3, 20), (4, 15)] {
+        script.reading(PORT, seq, ago_secs);
+    }
+    harness.run_steps(4);
+    harness.get_by_role_and_label(Role::Tab, "Live").click();
+    harness.run_steps(4);
+    let window = harness.state().as_ref().unwrap();
+    assert_eq!((window.view.place, window.state.stations[PORT].live.gaps().count()), (Place::Live, 1));
+}
+
 #[test]
 fn an_idle_window_does_not_ask_for_frames() {
     let script = Script::default();
     let mut harness = window(&script);
     harness.run_steps(20);
-    let delay = harness.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
-    assert!(delay >= Duration::from_secs(1), "{delay:?}");
+    assert!(delay(&harness) >= Duration::from_secs(1));
+    // A board that measures wakes the window with its readings; the window asks for nothing besides.
+    script.board(PORT, What::New);
+    script.reading(PORT, 1, 0);
+    harness.run_steps(20);
+    assert!(delay(&harness) >= Duration::from_secs(1));
+}
+
+/// When the window wants to be painted again by itself.
+fn delay<T>(harness: &Harness<'_, T>) -> Duration {
+    harness.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay
 }

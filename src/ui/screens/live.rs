@@ -165,8 +165,10 @@ fn plot(ui: &mut Ui, name: &str, trace: &Trace, now: OffsetDateTime, minutes: u3
         .show_background(false)
         .x_axis_formatter(|mark, _| format!("{:.0} min", mark.value))
         .show(ui, |plot| {
-            let line = Line::new(name.to_owned(), PlotPoints::Owned(points)).color(color).width(2.0);
-            plot.line(line);
+            // A gap is no number, which a line cannot hold: each stretch between gaps is a line of its own.
+            for stretch in points.split(|point| point.y.is_nan()) {
+                plot.line(Line::new(name.to_owned(), PlotPoints::Borrowed(stretch)).color(color).width(2.0));
+            }
         });
     response.response.accessible_name(format!("Plot of {name}"));
 }

@@ -128,11 +128,13 @@ fn truck_field(ui: &mut Ui, state: &AppState, view: &mut View) {
         let sentence = error.map(|problem| problem.sentence);
         let field = Field::new("Truck", &mut view.truck).hint("Scan or type, such as T001").error(sentence.as_deref());
         let response = field.show(ui);
+        // Looked at before the field takes the keyboard back, which hides that it was left.
+        let entered = entered(ui, &response);
         // A scanner types wherever the keyboard is: with nothing else in hand, that is here.
         if view.asking.is_none() && ui.memory(|memory| memory.focused().is_none()) {
             response.request_focus();
         }
-        if entered(ui, &response) && settings_of(state).start_on_scan {
+        if entered && settings_of(state).start_on_scan {
             let idle = state.stations.values().find(|station| station.run.is_none() && station.is == What::New);
             if let Some(Ok(command)) = idle.map(|station| commission(state, view, station)) {
                 view.port = idle.map(|station| station.port.port.clone());

@@ -1,0 +1,312 @@
+//! A depot with a sandbox in it, and the program with its window opened there.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use coldbench::{
+    adapters::tls,
+    app::{
+        command::Command,
+        core::{Core, CoreHandle, CoreOptions},
+        outbox::Updates,
+        run::{Ended, StepState},
+        settings::Settings,
+        state::AppState,
+        station::{Station, What},
+        update::Update,
+    },
+    commission::events::JobOutcome,
+    sandbox::{Sandbox, SandboxOptions, board::BoardControl},
+    ui::app::{Link, Options, Window},
+    wiring::Wiring,
+};
+use eframe::egui::{Event, Key, Role, vec2};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT, Queryable},
+};
+use time::UtcOffset;
+use tokio::runtime::Runtime;
+
+/// Nothing takes this long, also where many tests run beside each other on a slow machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// How often the screen is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// What the window takes for the time between two frames, so that its messages do not go too early.
+const FRAME_SECS: f32 = 0.02;
+
+/// The sandbox in its folder. Outlives the programs that are started in it.
+pub struct Depot {
+    pub ports: Vec<String>,
+    pub key: (String, String),
+    sandbox: Sandbox,
+    runtime: Runtime,
+    folder: tempfile::TempDir,
+}
+
+impl Depot {
+    /// A depot with this many bare boards, whose jobs prove one reading and measure every second.
+    pub fn with_boards(boards: u8) -> Self {
+        Depot::start(boards, None)
+    }
+
+    /// One bare board on a line of this speed, so that each step lasts long enough to be disturbed.
+    pub fn paced(baud: u32) -> Self {
+        Depot::start(1, Some(baud))
+    }
+
+    fn start(boards: u8, pace_baud: Option<u32>) -> Self {
+        tls::install_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = runtime("sandbox");
+        let options = SandboxOptions { dir: folder.path().to_owned(), seed: 7, boards, pace_baud };
+        let sandbox = runtime.block_on(Sandbox::start(options)).unwrap();
+        let facts = sandbox.facts();
+        let key = (facts.access_key_id, facts.secret_access_key);
+        let depot = Depot { ports: facts.ports, key, sandbox, runtime, folder };
+        depot.set_site("interval_secs", 1.into());
+        depot.set_site("prove_samples", 1.into());
+        depot
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A hand on the first board.
+    pub fn hand(&self) -> BoardControl {
+        self.sandbox.boards()[0].control()
+    }
+
+    /// Changes a key of the site profile, for programs that start after it.
+    pub fn set_site(&self, key: &str, value: toml::Value) {
+        let file = self.sandbox.facts().site_file;
+        let mut site: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
+        site.insert(key.to_owned(), value);
+        fs::write(&file, site.to_string()).unwrap();
+    }
+
+    /// What the program is wired to here.
+    pub fn wiring(&self) -> Wiring {
+        let site_file = self.sandbox.facts().site_file;
+        Wiring::in_folder(self.folder(), site_file, self.ports.clone(), self.key.clone())
+    }
+
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Starts the program; new boards are not calibrated, and a scan starts a job.
+    pub fn open(&self) -> Screen {
+        self.open_with(Settings { calibrate: false, start_on_scan: true, ..Settings::default() })
+    }
+
+    /// Starts the program with these settings.
+    pub fn open_with(&self, settings: Settings) -> Screen {
+        let mut screen = Screen::open(Arc::new(self.wiring()));
+        assert!(screen.core.send(Command::SaveSettings { settings: settings.clone() }));
+        screen.wait("the settings", |screen| screen.state().settings.as_ref() == Some(&settings));
+        screen
+    }
+}
+
+/// The program and its window. Ends at once when it is dropped, as a program that is killed.
+pub struct Screen {
+    harness: Harness<'static, Option<Window>>,
+    core: CoreHandle,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Screen {
+    fn open(wiring: Arc<Wiring>) -> Self {
+        let runtime = runtime("core");
+        let options = CoreOptions { poll_every: Duration::from_millis(300), ..CoreOptions::new(Box::new(|| {})) };
+        let (core, updates) = Core::start(wiring, runtime.handle(), options);
+        let link = CoreLink { core: core.clone(), updates };
+        Screen { harness: window(link), core, runtime: Some(runtime) }
+    }
+
+    /// One frame, and a moment for the core.
+    fn look(&mut self) {
+        self.harness.step();
+        thread::sleep(POLL);
+    }
+
+    /// Looks until something is so.
+    pub fn wait(&mut self, what: &str, is_so: impl Fn(&Screen) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < DEADLINE, "no {what}; on the screen:\n{}", self.text());
+            self.look();
+        }
+    }
+
+    /// Looks until something on the screen has these words in its name.
+    pub fn wait_for(&mut self, words: &str) {
+        self.wait(words, |screen| screen.shows(words));
+    }
+
+    /// Whether something on the screen has these words in its name.
+    pub fn shows(&self, words: &str) -> bool {
+        self.harness.query_all_by_label_contains(words).next().is_some()
+    }
+
+    /// Waits until a button is there and open, and presses it with the mouse.
+    pub fn press(&mut self, button: &str) {
+        self.wait(&format!("open button {button:?}"), |screen| screen.is_open(button));
+        self.harness.query_all_by_role_and_label(Role::Button, button).next().unwrap().click();
+        self.look();
+        self.look();
+    }
+
+    /// Whether a button is there and may be pressed.
+    pub fn is_open(&self, button: &str) -> bool {
+        let mut found = self.harness.query_all_by_role_and_label(Role::Button, button);
+        found.next().is_some_and(|node| !node.accesskit_node().is_disabled())
+    }
+
+    /// Types into a field.
+    pub fn type_into(&mut self, field: &str, text: &str) {
+        let is_there = |screen: &Screen| screen.field(field).is_some();
+        self.wait(&format!("field {field:?}"), is_there);
+        self.field(field).unwrap().focus();
+        self.look();
+        self.harness.event(Event::Text(text.to_owned()));
+        self.look();
+    }
+
+    fn field<'a>(&'a self, name: &'a str) -> Option<egui_kittest::Node<'a>> {
+        self.harness.query_all_by_role_and_label(Role::TextInput, name).next()
+    }
+
+    /// Types and ends with Enter wherever the keyboard is, as a scanner does; waits until a field has the keyboard.
+    pub fn scan(&mut self, text: &str) {
+        self.wait("field with the keyboard", |screen| screen.harness.ctx.text_edit_focused());
+        self.harness.event(Event::Text(text.to_owned()));
+        self.key(Key::Enter);
+    }
+
+    /// Presses a key.
+    pub fn key(&mut self, key: Key) {
+        self.harness.key_press(key);
+        self.look();
+        self.look();
+    }
+
+    /// Goes on with Tab until a control of this name has the keyboard.
+    pub fn tab_to(&mut self, name: &str) {
+        const MOST: usize = 60;
+        for _ in 0..MOST {
+            let has_keyboard = self.harness.query_all_by_label(name).any(|node| node.is_focused());
+            if has_keyboard {
+                return;
+            }
+            self.key(Key::Tab);
+        }
+        panic!("{name:?} is not reached in {MOST} Tabs; on the screen:\n{}", self.text());
+    }
+
+    /// What the window shows.
+    pub fn state(&self) -> &AppState {
+        self.harness.state().as_ref().unwrap().state()
+    }
+
+    /// The station of a port.
+    pub fn station(&self, port: &str) -> Option<&Station> {
+        self.state().stations.get(port)
+    }
+
+    /// Looks until a board is what it is to be.
+    pub fn wait_until(&mut self, port: &str, what: &str, is: impl Fn(&What) -> bool) {
+        self.wait(what, |screen| screen.station(port).is_some_and(|station| is(&station.is)));
+    }
+
+    /// Looks until a job's step has begun.
+    pub fn wait_for_step(&mut self, port: &str, step: &str) {
+        self.wait(&format!("step {step}"), |screen| {
+            let run = screen.station(port).and_then(|station| station.run.as_ref());
+            let step = run.and_then(|run| run.steps.iter().find(|other| other.name == step));
+            step.is_some_and(|step| step.state != StepState::Waiting)
+        });
+    }
+
+    /// How the job at a port ended.
+    pub fn ended(&self, port: &str) -> Option<&Ended> {
+        self.station(port)?.run.as_ref()?.ended.as_ref()
+    }
+
+    /// Looks until the job at a port has ended, which must be like this.
+    pub fn wait_for_end(&mut self, port: &str, outcome: JobOutcome) {
+        self.wait("end of the job", |screen| screen.ended(port).is_some());
+        let ended = self.ended(port).unwrap();
+        assert_eq!(ended.outcome, outcome, "{:?}; on the screen:\n{}", ended.problem, self.text());
+        self.look();
+    }
+
+    /// Every name on the screen, one a line.
+    pub fn text(&self) -> String {
+        text(&self.harness)
+    }
+}
+
+/// Every name on a screen, one a line, in the order of a screen reader.
+pub fn text(harness: &Harness<'_, Option<Window>>) -> String {
+    let names = harness.root().children_recursive().filter_map(|node| {
+        let node = node.accesskit_node();
+        node.label().or_else(|| node.value())
+    });
+    names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// A window of the usual size on a link to a core.
+pub fn window(link: impl Link + 'static) -> Harness<'static, Option<Window>> {
+    let mut link = Some(link);
+    let mut harness = Harness::builder().with_size(vec2(1366.0, 688.0)).with_step_dt(FRAME_SECS).build_ui_state(
+        move |ui, window: &mut Option<Window>| {
+            let context = ui.ctx().clone();
+            if let Some(link) = link.take() {
+                let options = Options { demo: false, local: UtcOffset::UTC };
+                *window = Some(Window::new(&context, Box::new(link), options));
+            }
+            if let Some(window) = window {
+                window.logic(&context);
+                window.ui(ui);
+            }
+        },
+        None,
+    );
+    harness.run_steps(4);
+    harness
+}
+
+struct CoreLink {
+    core: CoreHandle,
+    updates: Updates,
+}
+
+impl Link for CoreLink {
+    fn order(&mut self, command: Command) -> bool {
+        self.core.send(command)
+    }
+
+    fn next(&mut self) -> Option<Update> {
+        self.updates.try_next()
+    }
+}
+
+fn runtime(name: &str) -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name(name).build().unwrap()
+}
