@@ -6,18 +6,45 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use serialport::{SerialPortInfo, SerialPortType, UsbPortInfo};
 
 use crate::ports::board::{Access, PortInfo};
 
+/// What the operating system listed last. Listing reads some hundred files, so it is done anew only when a device node
+/// came or went, which changes the time of their folder.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    last: Mutex<Option<(SystemTime, Vec<SerialPortInfo>)>>,
+}
+
+impl Listed {
+    fn now(&self) -> Vec<SerialPortInfo> {
+        let changed = fs::metadata("/dev").and_then(|folder| folder.modified()).ok();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some((at, ports)), Some(changed)) = (&*last, changed)
+            && *at == changed
+        {
+            return ports.clone();
+        }
+        let ports = serialport::available_ports().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the operating system lists no ports");
+            Vec::new()
+        });
+        *last = changed.map(|changed| (changed, ports.clone()));
+        ports
+    }
+}
+
 /// Every port that the operating system lists, and those `named` besides.
-pub(super) fn ports(named: &[String]) -> Vec<PortInfo> {
-    let mut listed = serialport::available_ports().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the operating system lists no ports");
-        Vec::new()
-    });
+pub(super) fn ports(listed: &Listed, named: &[String]) -> Vec<PortInfo> {
+    let mut listed = listed.now();
     // Ports with a USB device first: among them is the board.
     listed.sort_by_key(|info| (!matches!(info.port_type, SerialPortType::UsbPort(_)), info.port_name.clone()));
     for name in named {
@@ -207,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_named_port_that_is_missing_is_listed_as_such() {
-        let found = ports(&["/nonexistent/ttyUSB9".to_owned()]);
+        let found = ports(&Listed::default(), &["/nonexistent/ttyUSB9".to_owned()]);
         let port = found.iter().find(|info| info.port == "/nonexistent/ttyUSB9").unwrap();
         assert_eq!(port.usb_id, None);
         assert_eq!(port.access, if cfg!(unix) { Access::Unavailable } else { Access::Ok });

@@ -66,8 +66,13 @@ impl Link {
 
     /// Takes what has arrived; waits a little for it.
     pub(super) fn listen(&mut self) -> Result<(), BoardError> {
+        self.listen_for(READ_WAIT)
+    }
+
+    /// Takes what has arrived; waits so long for it.
+    pub(super) fn listen_for(&mut self, wait: Duration) -> Result<(), BoardError> {
         let mut bytes = [0; 4096];
-        self.port.set_timeout(READ_WAIT).map_err(|_| BoardError::Unplugged)?;
+        self.port.set_timeout(wait).map_err(|_| BoardError::Unplugged)?;
         match self.port.read(&mut bytes) {
             Ok(0) => Err(BoardError::Unplugged),
             Ok(len) => {

@@ -14,7 +14,9 @@ mod tests;
 mod worker;
 
 use std::{
-    io, thread,
+    io,
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -52,20 +54,21 @@ const CLOSING_WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Default)]
 pub struct SerialBoards {
     named: Vec<String>,
+    listed: Arc<ports_list::Listed>,
 }
 
 impl SerialBoards {
     /// Ports are found by the operating system; `named` adds paths that it does not list, such as pseudo-terminals.
     pub fn new(named: Vec<String>) -> Self {
-        SerialBoards { named }
+        SerialBoards { named, listed: Arc::default() }
     }
 }
 
 #[async_trait]
 impl Boards for SerialBoards {
     async fn ports(&self) -> Vec<PortInfo> {
-        let named = self.named.clone();
-        tokio::task::spawn_blocking(move || ports_list::ports(&named)).await.unwrap_or_default()
+        let (named, listed) = (self.named.clone(), self.listed.clone());
+        tokio::task::spawn_blocking(move || ports_list::ports(&listed, &named)).await.unwrap_or_default()
     }
 
     async fn open(&self, port: &str, options: OpenOptions) -> Result<Box<dyn Board>, BoardError> {

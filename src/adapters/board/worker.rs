@@ -1,6 +1,9 @@
 //! The thread that owns one line.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use coldbench_protocol::{Hello, Request, Response};
 use espflash::connection::Port;
@@ -26,6 +29,11 @@ const IDENTIFY_WAIT: Duration = Duration::from_millis(1500);
 const TO_LOADER_WAIT: Duration = Duration::from_millis(700);
 /// What the chip needs at least from there to the loader; after it the loader is asked until it answers.
 const LOADER_START: Duration = Duration::from_millis(50);
+
+/// Requests that belong together come within this of each other.
+const BURST: Duration = Duration::from_secs(3);
+/// How long a request may wait while the line only brings readings.
+const IDLE_WAIT: Duration = Duration::from_millis(200);
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, BoardError>>;
@@ -76,19 +84,29 @@ impl Worker {
 
     /// Works until nobody can ask any more.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut worked = Instant::now();
         loop {
             match jobs.try_recv() {
-                Ok(job) => self.work(job),
+                Ok(job) => {
+                    self.work(job);
+                    worked = Instant::now();
+                }
                 Err(mpsc::error::TryRecvError::Disconnected) => return,
                 Err(mpsc::error::TryRecvError::Empty) => match &mut self.link {
                     Some(link) if !self.in_loader => {
-                        if link.listen().is_err() {
+                        // Requests come in bursts: between them a request may wait a little, and the processor rests.
+                        let is_idle = worked.elapsed() > BURST;
+                        let heard = if is_idle { link.listen_for(IDLE_WAIT) } else { link.listen() };
+                        if heard.is_err() {
                             self.link = None;
                         }
                     }
                     // Nothing to listen to: wait for a job.
                     _ => match jobs.blocking_recv() {
-                        Some(job) => self.work(job),
+                        Some(job) => {
+                            self.work(job);
+                            worked = Instant::now();
+                        }
                         None => return,
                     },
                 },
