@@ -121,7 +121,7 @@ impl AppState {
             Update::Recognised { port, is, board } => self.recognised(&port, is, board),
             Update::Reading { port, arrived } => self.reading(&port, *arrived),
             Update::Job { port, at, event } => self.job(port.as_deref(), at, event),
-            Update::Asked { port, question } => self.change_run(&port, |run| run.question = Some(question)),
+            Update::Asked { port, question } => self.change_run(&port, |run| run.ask(question)),
             Update::Answered { port } => self.change_run(&port, |run| run.question = None),
             Update::Cancelling { port, reason } => self.change_run(&port, |run| run.cancelling = Some(reason)),
             Update::PutAway { port } => self.put_away(&port),
