@@ -69,9 +69,9 @@ impl Sensing {
     /// A probe's temperatures: seconds before the last one, and °C.
     pub fn trace<'a>(&'a self, rom: &'a str) -> impl Iterator<Item = (f64, f64)> + 'a {
         let now = self.rows.back().map(|(at, _)| *at);
-        self.rows.iter().filter_map(move |(at, sensed)| {
-            Some(((*at - now?).as_seconds_f64(), find(sensed, rom)?.celsius?))
-        })
+        self.rows
+            .iter()
+            .filter_map(move |(at, sensed)| Some(((*at - now?).as_seconds_f64(), find(sensed, rom)?.celsius?)))
     }
 
     /// Whether the door's contact stands otherwise than when the question was asked; `None` while nothing is known.

@@ -1,6 +1,6 @@
 //! The steps of a job, one a row.
 
-use eframe::egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{Align2, CornerRadius, Role, Sense, Stroke, Ui, WidgetInfo, pos2, text::LayoutJob, vec2};
 
 use crate::ui::{
     theme::Themed,
@@ -57,14 +57,11 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
         let active = matches!(row.status, Status::Running | Status::NeedsYou);
         let step = if active { Type::Label } else { Type::Body };
         let text_color = if row.status == Status::Idle { palette.text2 } else { palette.text };
-        let room = Rect::from_x_y_ranges(rect.left() + 44.0..=aside.left() - 8.0, rect.y_range());
-        ui.painter().with_clip_rect(room.intersect(ui.clip_rect())).text(
-            room.left_center(),
-            Align2::LEFT_CENTER,
-            row.title,
-            step.font(),
-            text_color,
-        );
+        let left = rect.left() + 44.0;
+        let mut job = LayoutJob::simple(row.title.to_owned(), step.font(), text_color, aside.left() - 8.0 - left);
+        job.wrap.max_rows = 2;
+        let galley = ui.painter().layout_job(job);
+        ui.painter().galley(pos2(left, rect.center().y - galley.size().y / 2.0), galley, text_color);
     }
     chosen
 }
