@@ -121,10 +121,16 @@ impl Window {
         self.top_bar(ui);
         self.rail(ui);
         let bar = screens::bar(&self.state, &self.view);
+        let entered = self.entered(ui);
         self.action_bar(ui, &bar);
         self.tour(ui);
         let frame = Frame::new().fill(ui.palette().canvas).inner_margin(Margin::same(16));
         egui::CentralPanel::no_frame().frame(frame).show(ui, |ui| screens::show(ui, &self.state, &mut self.view));
+        if entered {
+            // Made anew: a scanner's Enter comes with its last letters, which the field has only now.
+            let primary = screens::bar(&self.state, &self.view).primary;
+            primary.and_then(|primary| primary.deed).into_iter().for_each(|deed| self.view.act(deed));
+        }
         self.ask(ui.ctx());
         self.toasts.show(ui.ctx());
         self.wake_later(ui.ctx());
@@ -266,7 +272,7 @@ impl Window {
                 ui.spacing_mut().item_spacing.x = 24.0;
                 if let Some(primary) = &bar.primary {
                     let pressed = ui.add(Button::primary(primary.words).enabled(primary.deed.is_some())).clicked();
-                    if let (true, Some(deed)) = (pressed || self.entered(ui), &primary.deed) {
+                    if let (true, Some(deed)) = (pressed, &primary.deed) {
                         self.view.act(deed.clone());
                     }
                 }

@@ -30,8 +30,10 @@ pub(super) fn action(question: &Question, run: &Run, view: &View, port: &str) ->
     let answer = |reply| Deed::Order(Command::Answer { port: port.to_owned(), reply });
     let typed = view.answer.trim();
     match question {
-        Question::FreezerProbe { .. } if typed.is_empty() => Action::shut("Use this probe"),
-        Question::FreezerProbe { .. } => Action::open("Use this probe", answer(Reply::Text(typed.to_owned()))),
+        Question::FreezerProbe { probes } => match probes.iter().find(|(rom, _)| rom == typed) {
+            Some((rom, _)) => Action::open("Use this probe", answer(Reply::Text(rom.clone()))),
+            None => Action::shut("Use this probe"),
+        },
         Question::FreezerReference { .. } if !is_steady(&run.sensing) => Action::shut("Capture"),
         Question::FreezerReference { .. } | Question::SupplyReference { .. } => match number(typed) {
             Some(value) => Action::open("Capture", answer(Reply::Number(value))),
@@ -200,7 +202,7 @@ fn countdown(ui: &mut Ui, steadiness: &Steadiness) {
     let color = ui.palette().text2;
     let band = text::number(Some(steadiness.band_celsius), 2);
     let held_to = format!("At most {band} °C apart for {} s", steadiness.needed_secs);
-    let words = if left == 0 && !steadiness.is_steady { steadiness.words.clone() } else { held_to };
+    let words = if left == 0 && !steadiness.is_steady { format!("The probe {}", steadiness.words) } else { held_to };
     say_in(ui, Type::Caption, color, words);
 }
 

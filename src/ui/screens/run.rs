@@ -22,8 +22,8 @@ use crate::{
         tokens::{Type, metric},
         view::{Action, Asking, Bar, Deed, Place, View},
         widgets::{
-            self, Button, Status, StepRow, VerdictPanel, card, code_drawer, note, say, say_in, segments, step_list,
-            verdict,
+            self, Button, Status, StepRow, VerdictPanel, card, chip, code_drawer, note, say, say_in, segments,
+            step_list, verdict,
         },
     },
 };
@@ -99,7 +99,7 @@ fn steps_ui(ui: &mut Ui, state: &AppState, station: &Station, run: &Run, view: &
         ui.allocate_ui_with_layout(left, Layout::top_down(Align::Min), |ui| {
             card(ui, |ui| {
                 ScrollArea::vertical().id_salt("steps").auto_shrink(false).max_height(size.y - 34.0).show(ui, |ui| {
-                    let rows: Vec<StepRow> = run.steps.iter().map(row).collect();
+                    let rows: Vec<StepRow> = run.steps.iter().map(|step| row(step, run.question.is_some())).collect();
                     let current = run.current().map(|(index, _)| index);
                     if let Some(chosen) = step_list(ui, view.step.or(current), &rows) {
                         view.step = (view.step != Some(chosen) || run.ended.is_some()).then_some(chosen);
@@ -140,9 +140,10 @@ fn head(ui: &mut Ui, state: &AppState, station: &Station, run: &Run) {
     ui.add_space(4.0);
 }
 
-fn row(step: &RunStep) -> StepRow<'_> {
+fn row(step: &RunStep, asks: bool) -> StepRow<'_> {
     let status = match step.state {
         StepState::Waiting => Status::Idle,
+        StepState::Doing if asks => Status::NeedsYou,
         StepState::Doing => Status::Running,
         StepState::Done => Status::Pass,
         StepState::Warning => Status::Warn,
@@ -150,7 +151,9 @@ fn row(step: &RunStep) -> StepRow<'_> {
         StepState::Failed => Status::Fail,
     };
     let aside = match (&step.progress, step.seconds) {
+        (Some(_), _) if asks => String::new(),
         (Some(progress), _) => format!("{:.0} %", progress.fraction() * 100.0),
+        (None, Some(seconds)) if seconds < 1.0 => "under 1 s".to_owned(),
         (None, Some(seconds)) => text::duration(seconds),
         (None, None) => String::new(),
     };
@@ -203,8 +206,11 @@ fn ended_ui(ui: &mut Ui, run: &Run, ended: &Ended, port: &str, view: &mut View) 
             view.step = failed.or(run.steps.len().checked_sub(1));
         }
         let calibrated = run.steps.iter().find(|step| step.name == StepName::Calibrate.as_str());
-        if passed {
-            note(ui, calibrated.map_or("", |step| step.message.as_str()));
+        if let (true, Some(step)) = (passed, calibrated) {
+            match step.state {
+                StepState::Warning => drop(chip(ui, Status::Warn, &step.message)),
+                _ => drop(note(ui, &step.message)),
+            }
         }
     });
 }

@@ -317,6 +317,8 @@ fn progress(ui: &mut Ui, run: &Run, state: &AppState) {
 pub(super) fn parts(run: &Run) -> Vec<Segment> {
     let part = |step: &crate::app::run::RunStep| match step.state {
         StepState::Waiting | StepState::Undone => Segment::Waiting,
+        // How long a person takes is not known.
+        StepState::Doing if run.question.is_some() => Segment::Running(0.1),
         StepState::Doing => Segment::Running(step.progress.as_ref().map_or(0.1, |progress| progress.fraction() as f32)),
         StepState::Done | StepState::Skipped => Segment::Done,
         StepState::Warning => Segment::Warning,

@@ -39,6 +39,7 @@ impl SteadyPlot<'_> {
             .allow_drag(false)
             .allow_boxed_zoom(false)
             .show_background(false)
+            .grid_color(palette.border)
             .include_x(-self.window_secs * 2.0)
             .include_x(0.0)
             .include_y(middle - reach)

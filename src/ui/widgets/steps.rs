@@ -4,7 +4,7 @@ use eframe::egui::{Align2, CornerRadius, Role, Sense, Stroke, Ui, WidgetInfo, po
 
 use crate::ui::{
     theme::Themed,
-    tokens::{Type, metric},
+    tokens::{Tone, Type, metric},
 };
 
 use super::Status;
@@ -45,7 +45,9 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
             let line = Stroke::new(2.0, palette.border);
             ui.painter().vline(icon.x, icon.y + 14.0..=icon.y + metric::ROW - 14.0, line);
         }
-        let color = palette.tone(row.status.tone()).text;
+        // Green is kept for the verdict.
+        let tone = if row.status == Status::Pass { Tone::Active } else { row.status.tone() };
+        let color = palette.tone(tone).text;
         row.status.icon().paint(ui.painter(), icon, metric::ICON_BUTTON, color);
         let aside = ui.painter().text(
             pos2(rect.right() - 8.0, rect.center().y),
