@@ -78,9 +78,9 @@ fn states(ledger: &Path) -> Vec<String> {
         return Vec::new();
     }
     let output = Command::new(BIN).args(["jobs", "--json", "--ledger"]).arg(ledger).output().unwrap();
-    let jobs: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let state = |job: &Value| job["state"].as_str().unwrap_or_default().to_owned();
-    jobs.as_array().into_iter().flatten().map(state).collect()
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let jobs = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    jobs.map(|job| job["state"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
