@@ -236,7 +236,8 @@ impl AppState {
         let begun = Run::planned(&event, at);
         if let Event::Finished { problem, .. } = &event {
             let problem = problem.clone();
-            let weight = if problem.is_none() { Weight::Done } else { Weight::Info };
+            // The end of a job at a board stands on its screen; one of the cloud alone has none.
+            let weight = if problem.is_none() && port.is_none() { Weight::Done } else { Weight::Info };
             let text = format!("Job ended: {}", problem.as_ref().map_or("as ordered", |problem| &problem.sentence));
             self.notice(weight, port.map(str::to_owned), text, problem);
         }

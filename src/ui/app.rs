@@ -253,7 +253,7 @@ impl Window {
 
     /// The tour stands beside the screen, above the action bar, so that it covers nothing.
     fn tour(&mut self, ui: &mut Ui) {
-        if self.view.tour.is_none() {
+        if self.view.tour.is_none() || !matches!(self.view.place, Place::Stations | Place::Run) {
             return;
         }
         let frame = Frame::new().fill(ui.palette().raised).inner_margin(Margin::same(16));

@@ -99,7 +99,7 @@ fn space(style: &mut Style) {
         bar_width: 14.0,
         handle_min_length: 40.0,
         bar_inner_margin: 4.0,
-        foreground_color: true,
+        foreground_color: false,
         dormant_handle_opacity: 0.6,
         ..ScrollStyle::solid()
     };

@@ -35,8 +35,10 @@ fn a_truck_is_commissioned_in_the_real_window_with_keys_alone() {
 
     let ledger = folder.path().join("ledger.sqlite");
     commission(&screen, &ledger, "T001");
-    screen.keep("commission");
-    wait_until("the job passes", || states(&ledger) == ["passed"]);
+    wait_until("the job passes", || {
+        screen.keep("commission");
+        states(&ledger) == ["passed"]
+    });
     let (green, place) = PASS_FIELD;
     wait_until("the window shows PASS", || screen.pixel(place) == green);
     screen.keep("pass");

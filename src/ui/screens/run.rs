@@ -153,7 +153,7 @@ fn row(step: &RunStep, asks: bool) -> StepRow<'_> {
     let aside = match (&step.progress, step.seconds) {
         (Some(_), _) if asks => String::new(),
         (Some(progress), _) => format!("{:.0} %", progress.fraction() * 100.0),
-        (None, Some(seconds)) if seconds < 1.0 => "under 1 s".to_owned(),
+        (None, Some(seconds)) if seconds < 1.0 => "<1 s".to_owned(),
         (None, Some(seconds)) => text::duration(seconds),
         (None, None) => String::new(),
     };

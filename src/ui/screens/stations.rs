@@ -1,7 +1,7 @@
 //! Every connected board is a card.
 
 use eframe::egui::{
-    Align, Label, Layout, Response, RichText, Role, Sense, Stroke, StrokeKind, TextEdit, Ui, WidgetInfo,
+    Align, Label, Layout, Rect, Response, RichText, Role, Sense, Stroke, StrokeKind, TextEdit, Ui, WidgetInfo,
     text::CCursorRange, vec2,
 };
 
@@ -240,6 +240,7 @@ fn plan(ui: &mut Ui, state: &AppState, view: &View) {
 fn card(ui: &mut Ui, station: &Station, (state, index): (&AppState, usize), is_chosen: bool, width: f32) -> bool {
     let (status, word) = state_of(station);
     let port = &station.port.port;
+    let mut path = Rect::NOTHING;
     let shown = toned_card(ui, status.tone(), |ui| {
         ui.set_width(width - 34.0);
         ui.set_min_height(150.0);
@@ -256,7 +257,7 @@ fn card(ui: &mut Ui, station: &Station, (state, index): (&AppState, usize), is_c
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     let name = RichText::new(text::port(port)).font(Type::Serial.font()).color(ui.palette().text);
-                    ui.add(Label::new(name).truncate());
+                    path = ui.add(Label::new(name).truncate()).rect;
                 });
             },
         );
@@ -288,7 +289,8 @@ fn card(ui: &mut Ui, station: &Station, (state, index): (&AppState, usize), is_c
         let edge = Stroke::new(2.0, ui.palette().accent);
         ui.painter().rect_stroke(rect, metric::RADIUS_CARD, edge, StrokeKind::Inside);
     }
-    response.on_hover_text(port).clicked()
+    let response = if ui.rect_contains_pointer(path) { response.on_hover_text(port) } else { response };
+    response.clicked()
 }
 
 fn facts(station: &Station) -> String {

@@ -9,7 +9,7 @@ use crate::{
         icons::Icon,
         theme::Themed,
         tokens::{Type, metric},
-        view::{Tour, View},
+        view::{Place, Tour, View},
         widgets::{Button, Status, note, say, say_in},
     },
 };
@@ -48,6 +48,9 @@ impl Stage {
             Stage::NotPassed
         } else if state.stations.values().any(|station| in_service(&station.is)) {
             Stage::Finished
+        } else if view.place == Place::Run {
+            // It was ordered, and has not told its plan yet.
+            Stage::Watch
         } else if view.truck.is_empty() && !view.tour.is_some_and(|tour| tour.is_met) {
             Stage::Meet
         } else {

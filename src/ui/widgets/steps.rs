@@ -1,6 +1,6 @@
 //! The steps of a job, one a row.
 
-use eframe::egui::{Align2, CornerRadius, Role, Sense, Stroke, Ui, WidgetInfo, pos2, text::LayoutJob, vec2};
+use eframe::egui::{Align, Align2, CornerRadius, Role, Sense, Stroke, Ui, WidgetInfo, pos2, text::LayoutJob, vec2};
 
 use crate::ui::{
     theme::Themed,
@@ -36,6 +36,9 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
         if response.gained_focus() {
             response.scroll_to_me(None);
         }
+        if matches!(row.status, Status::Running | Status::NeedsYou) && is_other(ui, index) {
+            response.scroll_to_me(Some(Align::Center));
+        }
         let radius = CornerRadius::same(metric::RADIUS_CONTROL);
         if selected == Some(index) || response.hovered() {
             ui.painter().rect_filled(rect, radius, palette.accent_soft);
@@ -66,6 +69,12 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
         ui.painter().galley(pos2(left, rect.center().y - galley.size().y / 2.0), galley, text_color);
     }
     chosen
+}
+
+/// Whether another step runs than in the pass before: only then is it scrolled to, so that a person can look around.
+fn is_other(ui: &Ui, running: usize) -> bool {
+    let id = ui.scope_id().with("running");
+    ui.data_mut(|data| std::mem::replace(data.get_temp_mut_or(id, usize::MAX), running) != running)
 }
 
 fn word(status: Status) -> &'static str {
