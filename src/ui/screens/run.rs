@@ -227,7 +227,8 @@ fn outcome_ui(ui: &mut Ui, run: &Run, ended: &Ended) {
     let passed = ended.outcome == JobOutcome::Passed;
     if passed && undone || ended.outcome == JobOutcome::Cancelled {
         let icon = if undone { Icon::Undo2 } else { Icon::CircleStop };
-        let all = if advice.is_empty() { sentence.to_owned() } else { format!("{sentence}. {advice}") };
+        let reason = run.cancelling.as_ref().map_or_else(String::new, |reason| format!("{reason}. "));
+        let all = if advice.is_empty() { sentence.to_owned() } else { format!("{reason}{sentence}. {advice}") };
         widgets::empty(ui, icon, &run.headline(), &all, None);
         return;
     }

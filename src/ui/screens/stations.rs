@@ -307,10 +307,10 @@ fn facts(station: &Station) -> String {
 fn progress(ui: &mut Ui, run: &Run, state: &AppState) {
     segments(ui, "Progress of the job", &parts(run));
     let left = run.time_left(&state.typical, time::OffsetDateTime::now_utc());
-    let words = match left {
-        Some(left) if left.asks => "Waits for your answer".to_owned(),
-        Some(left) => format!("About {} left", text::duration(left.machine.as_seconds_f64())),
-        None => String::new(),
+    let Some(left) = left else { return };
+    let words = match left.asks {
+        true => "Waits for your answer".to_owned(),
+        false => format!("About {} left", text::duration(left.machine.as_seconds_f64())),
     };
     note(ui, words);
 }
