@@ -308,7 +308,7 @@ impl Bay {
 /// Tells the events of a job: all but progress for sure. Questions are told by the operator, who can take the answer.
 pub(super) async fn forward(office: &Office, port: Option<&str>, mut events: mpsc::Receiver<Event>) {
     while let Some(event) = events.recv().await {
-        let is_progress = matches!(event, Event::Progress { .. });
+        let is_progress = matches!(event, Event::Progress { .. } | Event::Sensed { .. });
         let is_question = matches!(event, Event::Asked { .. });
         let update = Update::Job { port: port.map(str::to_owned), at: OffsetDateTime::now_utc(), event };
         match (is_question, is_progress) {

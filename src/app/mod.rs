@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod proof;
 mod recognise;
 pub mod run;
+pub mod sensing;
 pub mod settings;
 pub mod state;
 #[cfg(test)]

@@ -22,6 +22,10 @@ impl Operator for ScreenOperator {
         self.outbox.tell(Update::Asked { port: self.port.clone(), question }).await;
         answer.await.unwrap_or(Reply::Declined)
     }
+
+    fn sees_sensors(&self) -> bool {
+        true
+    }
 }
 
 /// Nobody: for work that asks nothing.

@@ -2,7 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::typical::Typical;
+use super::{sensing::Sensing, typical::Typical};
 use crate::{
     commission::events::{Event, JobOutcome, StepOutcome, Unit},
     domain::{JobId, Mac, Problem, ThingName, TruckId},
@@ -26,6 +26,8 @@ pub struct Run {
     pub steps: Vec<RunStep>,
     /// What it asks now.
     pub question: Option<Question>,
+    /// What the sensors say while it calibrates.
+    pub sensing: Sensing,
     /// Why it was asked to end; it ends at its next safe point.
     pub cancelling: Option<String>,
     /// When it began, UTC.
@@ -177,6 +179,7 @@ impl Run {
             thing: thing.clone(),
             steps: steps.collect(),
             question: None,
+            sensing: Sensing::default(),
             cancelling: None,
             began: at,
             ended: None,
@@ -195,8 +198,9 @@ impl Run {
                 let since = same.map_or((done, at), |last| last.since);
                 step.progress = Some(Progress { done, total, unit, message, since, at });
             }),
+            Event::Sensed { sensed, .. } => self.sensing.take(at, sensed),
             Event::Note { step, message } => self.change(&step, |step| step.note(message)),
-            Event::Asked { question, .. } => self.question = Some(question),
+            Event::Asked { question, .. } => self.ask(question),
             Event::StepFinished { step, outcome, message, seconds, problem } => self.change(&step, |step| {
                 step.state = state_after(outcome);
                 (step.seconds, step.message, step.problem, step.progress) = (Some(seconds), message, problem, None);
@@ -208,6 +212,12 @@ impl Run {
                 self.ended = Some(Ended { outcome, mac, problem, leftovers, seconds });
             }
         }
+    }
+
+    /// A question is asked.
+    pub fn ask(&mut self, question: Question) {
+        self.sensing.asked();
+        self.question = Some(question);
     }
 
     /// The step that runs; where two run, the first of the plan.

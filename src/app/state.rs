@@ -121,7 +121,7 @@ impl AppState {
             Update::Recognised { port, is, board } => self.recognised(&port, is, board),
             Update::Reading { port, arrived } => self.reading(&port, *arrived),
             Update::Job { port, at, event } => self.job(port.as_deref(), at, event),
-            Update::Asked { port, question } => self.change_run(&port, |run| run.question = Some(question)),
+            Update::Asked { port, question } => self.change_run(&port, |run| run.ask(question)),
             Update::Answered { port } => self.change_run(&port, |run| run.question = None),
             Update::Cancelling { port, reason } => self.change_run(&port, |run| run.cancelling = Some(reason)),
             Update::PutAway { port } => self.put_away(&port),
@@ -236,7 +236,8 @@ impl AppState {
         let begun = Run::planned(&event, at);
         if let Event::Finished { problem, .. } = &event {
             let problem = problem.clone();
-            let weight = if problem.is_none() { Weight::Done } else { Weight::Info };
+            // The end of a job at a board stands on its screen; one of the cloud alone has none.
+            let weight = if problem.is_none() && port.is_none() { Weight::Done } else { Weight::Info };
             let text = format!("Job ended: {}", problem.as_ref().map_or("as ordered", |problem| &problem.sentence));
             self.notice(weight, port.map(str::to_owned), text, problem);
         }

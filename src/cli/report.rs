@@ -94,7 +94,7 @@ impl Plain {
             }
             Event::Progress { step, done, total, unit, message } => self.progress(step, *done, *total, *unit, message),
             Event::Note { step, message } => self.line(&format!("     {step}: {message}")),
-            Event::Asked { .. } => {}
+            Event::Asked { .. } | Event::Sensed { .. } => {}
             Event::StepFinished { step, outcome, message, seconds, problem } => {
                 self.end_bar();
                 let word = match outcome {

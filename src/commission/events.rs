@@ -46,6 +46,13 @@ pub enum Event {
         /// In words.
         message: String,
     },
+    /// What the sensors say while they are calibrated. May be dropped as progress may.
+    Sensed {
+        /// The step.
+        step: String,
+        /// What they say.
+        sensed: Sensed,
+    },
     /// Something a person should know, without an effect on the job.
     Note {
         /// The step.
@@ -94,6 +101,51 @@ pub enum Event {
         /// How long the job took, seconds.
         seconds: f64,
     },
+}
+
+/// What the sensors say before calibration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sensed {
+    /// The temperature probes.
+    pub probes: Vec<SensedProbe>,
+    /// Supply voltage, V; `None` when its converter does not answer.
+    pub supply_volts: Option<f64>,
+    /// Level of the door's contact.
+    pub door_high: bool,
+    /// Changes of the door's contact since the board's start, before bounce is filtered out.
+    pub door_raw_edges: u32,
+    /// Changes of the door's contact since the board's start, after bounce is filtered out.
+    pub door_edges: u32,
+    /// How steady the probe is that a reference is asked for.
+    pub steadiness: Option<Steadiness>,
+}
+
+/// What a temperature probe says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensedProbe {
+    /// Its address.
+    pub rom: String,
+    /// Its temperature, °C; `None` when it gives an error value.
+    pub celsius: Option<f64>,
+    /// Why it has no temperature, in words.
+    pub fault: Option<String>,
+}
+
+/// How steady a probe is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Steadiness {
+    /// Address of the probe.
+    pub probe: String,
+    /// How long it has been watched without a break, at most as long as is needed, seconds.
+    pub watched_secs: u64,
+    /// How long it must be watched, seconds.
+    pub needed_secs: u64,
+    /// How far apart its highest and lowest value may be meanwhile, °C.
+    pub band_celsius: f64,
+    /// It is steady now.
+    pub is_steady: bool,
+    /// In words.
+    pub words: String,
 }
 
 /// A step of the plan.

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     Bench, Kit, Order, Place,
-    events::{Event, StepOutcome, Unit},
+    events::{Event, Sensed, StepOutcome, Unit},
     plan::StepName,
     step::{Halt, Step, from_value, halt, to_value},
 };
@@ -49,6 +49,11 @@ impl Teller {
     pub fn progress(&self, step: StepName, (done, total, unit): (u64, u64, Unit), message: impl Into<String>) {
         let event = Event::Progress { step: step.to_string(), done, total, unit, message: message.into() };
         let _ = self.events.try_send(event);
+    }
+
+    /// Tells what the sensors say; dropped when the receiver is slow.
+    pub fn sensed(&self, step: StepName, sensed: Sensed) {
+        let _ = self.events.try_send(Event::Sensed { step: step.to_string(), sensed });
     }
 
     /// Tells that a step begins.

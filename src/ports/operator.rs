@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 pub trait Operator: Send + Sync {
     /// Asks; ends when answered or when the front end goes away ([`Reply::Declined`]).
     async fn ask(&self, question: Question) -> Reply;
+
+    /// Whether the person sees what the sensors say while a question stands. Then a reference is asked for at once, and
+    /// the front end takes it only while the probe is steady; else it is asked for once the probe is steady.
+    fn sees_sensors(&self) -> bool {
+        false
+    }
 }
 
 /// What a job asks.

@@ -14,7 +14,7 @@ use super::{
     screens, text,
     theme::{self, Themed},
     tokens::{Look, Type, metric},
-    view::{Asking, Bar, Place, View},
+    view::{Asking, Bar, Place, Tour, View},
     widgets::{Answer, Button, Dialog, Field, Status, Toasts, chip, note, say, say_in},
 };
 use crate::app::{
@@ -79,6 +79,10 @@ impl Window {
         for command in [Command::Refresh, Command::LoadJobs, Command::LoadSite { file: None }, Command::ReadLogin] {
             view.order(command);
         }
+        if options.demo {
+            // The tour leads to PASS without a thermometer in the hand.
+            (view.tour, view.calibrate) = (Some(Tour::default()), Some(false));
+        }
         let state = AppState::default();
         Window { link, options, state, view, toasts: Toasts::default(), noticed: 0, applied: None }
     }
@@ -117,9 +121,16 @@ impl Window {
         self.top_bar(ui);
         self.rail(ui);
         let bar = screens::bar(&self.state, &self.view);
+        let entered = self.entered(ui);
         self.action_bar(ui, &bar);
+        self.tour(ui);
         let frame = Frame::new().fill(ui.palette().canvas).inner_margin(Margin::same(16));
         egui::CentralPanel::no_frame().frame(frame).show(ui, |ui| screens::show(ui, &self.state, &mut self.view));
+        if entered {
+            // Made anew: a scanner's Enter comes with its last letters, which the field has only now.
+            let primary = screens::bar(&self.state, &self.view).primary;
+            primary.and_then(|primary| primary.deed).into_iter().for_each(|deed| self.view.act(deed));
+        }
         self.ask(ui.ctx());
         self.toasts.show(ui.ctx());
         self.wake_later(ui.ctx());
@@ -164,6 +175,10 @@ impl Window {
             context.request_repaint();
         } else if runs || self.view.place == Place::Live && !self.state.stations.is_empty() {
             context.request_repaint_after(Duration::from_secs(1));
+        } else {
+            // The clock of the top bar shows minutes.
+            let secs_left = 60 - u64::from(OffsetDateTime::now_utc().second());
+            context.request_repaint_after(Duration::from_secs(secs_left.max(1)));
         }
     }
 
@@ -186,8 +201,9 @@ impl Window {
         let stations = [Key::F5, Key::F6, Key::F7, Key::F8];
         let pressed = ui.input(|input| stations.into_iter().position(|key| input.key_pressed(key)));
         if let Some(port) = pressed.and_then(|index| self.state.stations.keys().nth(index)) {
+            let has_run = self.state.stations.get(port).is_some_and(|station| station.run.is_some());
             self.view.port = Some(port.clone());
-            self.view.place = Place::Stations;
+            self.view.place = if has_run { Place::Run } else { Place::Stations };
         }
         if ui.input(|input| input.key_pressed(Key::F1)) {
             self.view.place = Place::Check;
@@ -208,7 +224,7 @@ impl Window {
                     chip(ui, Status::NeedsYou, "Demo: nothing here is real");
                 }
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    note(ui, text::both_clocks(OffsetDateTime::now_utc(), self.options.local));
+                    note(ui, text::both_minutes(OffsetDateTime::now_utc(), self.options.local));
                     match &self.state.login {
                         Some(Ok(login)) => note(ui, format!("Account {}", login.account)),
                         Some(Err(_)) => chip(ui, Status::Warn, "Not signed in"),
@@ -235,6 +251,17 @@ impl Window {
         });
     }
 
+    /// The tour stands beside the screen, above the action bar, so that it covers nothing.
+    fn tour(&mut self, ui: &mut Ui) {
+        if self.view.tour.is_none() || !matches!(self.view.place, Place::Stations | Place::Run) {
+            return;
+        }
+        let frame = Frame::new().fill(ui.palette().raised).inner_margin(Margin::same(16));
+        Panel::right("tour").exact_size(screens::tour::WIDTH).resizable(false).frame(frame).show(ui, |ui| {
+            screens::tour::show(ui, &self.state, &mut self.view);
+        });
+    }
+
     fn action_bar(&mut self, ui: &mut Ui, bar: &Bar) {
         if bar.primary.is_none() && bar.secondary.is_none() && bar.sentence.is_empty() {
             return;
@@ -245,7 +272,7 @@ impl Window {
                 ui.spacing_mut().item_spacing.x = 24.0;
                 if let Some(primary) = &bar.primary {
                     let pressed = ui.add(Button::primary(primary.words).enabled(primary.deed.is_some())).clicked();
-                    if let (true, Some(deed)) = (pressed || self.entered(ui), &primary.deed) {
+                    if let (true, Some(deed)) = (pressed, &primary.deed) {
                         self.view.act(deed.clone());
                     }
                 }

@@ -67,6 +67,18 @@ pub fn local_clock(at: OffsetDateTime, local: UtcOffset) -> String {
     clock(at.to_offset(local))
 }
 
+/// UTC with the local time beside it, to the minute: "14:05 UTC (15:05 here)"; only UTC where both are the same.
+pub fn both_minutes(at: OffsetDateTime, local: UtcOffset) -> String {
+    let minutes = |at: OffsetDateTime| format!("{:02}:{:02}", at.hour(), at.minute());
+    let utc = minutes(at.to_offset(UtcOffset::UTC));
+    if local.is_utc() { format!("{utc} UTC") } else { format!("{utc} UTC ({} here)", minutes(at.to_offset(local))) }
+}
+
+/// The part of a port's path that tells it from others: "ttyUSB0", "COM3".
+pub fn port(path: &str) -> &str {
+    path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
+}
+
 /// UTC with the local time beside it: "14:05:09 UTC (15:05:09 here)"; only UTC where both are the same.
 pub fn both_clocks(at: OffsetDateTime, local: UtcOffset) -> String {
     let utc = clock(at.to_offset(UtcOffset::UTC));
@@ -114,5 +126,11 @@ mod tests {
         assert_eq!(utc(at), "2026-03-01 14:05:09 UTC");
         assert_eq!(both_clocks(at, offset!(+1)), "14:05:09 UTC (15:05:09 here)");
         assert_eq!(both_clocks(at, UtcOffset::UTC), "14:05:09 UTC");
+        assert_eq!(both_minutes(at, offset!(+1)), "14:05 UTC (15:05 here)");
+    }
+
+    #[test]
+    fn a_port_is_called_by_the_end_of_its_path() {
+        assert_eq!([port("/dev/ttyUSB0"), port("COM3"), port("/")], ["ttyUSB0", "COM3", "/"]);
     }
 }

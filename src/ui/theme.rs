@@ -123,6 +123,10 @@ fn visuals(palette: &Palette) -> Visuals {
     visuals.widgets.hovered = widget(palette.accent_soft, control, palette.text);
     visuals.widgets.active = widget(palette.accent_soft, Stroke::new(2.0, palette.focus), palette.text);
     visuals.widgets.open = widget(palette.raised, control, palette.text);
+    // The handle of a scroll bar, which nothing else here is painted with.
+    visuals.widgets.inactive.bg_fill = palette.border_control;
+    visuals.widgets.hovered.bg_fill = palette.text2;
+    visuals.widgets.active.bg_fill = palette.accent;
     visuals.text_options.subpixel_binning = false;
     visuals.weak_text_color = Some(palette.text2);
     visuals.disabled_alpha = 0.6;

@@ -93,6 +93,13 @@ pub struct Bar {
     pub secondary: Option<Action>,
 }
 
+/// The guided tour of the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tour {
+    /// Its first card was read.
+    pub is_met: bool,
+}
+
 /// What the window remembers.
 #[derive(Debug, Default)]
 pub struct View {
@@ -102,6 +109,12 @@ pub struct View {
     pub port: Option<String>,
     /// The truck as scanned or typed.
     pub truck: String,
+    /// The truck was ended with Enter: another Enter starts the job.
+    pub truck_taken: bool,
+    /// Whether the next board is calibrated; `None` leaves it to the settings.
+    pub calibrate: Option<bool>,
+    /// The guided tour of the demo, while it is open.
+    pub tour: Option<Tour>,
     /// The answer to a question as typed.
     pub answer: String,
     /// The step whose details are open.
@@ -154,8 +167,15 @@ impl View {
 
     /// Orders something; sent when the frame is over.
     pub fn order(&mut self, command: Command) {
-        if matches!(command, Command::Answer { .. }) {
-            self.answer.clear();
+        match &command {
+            Command::Answer { .. } => self.answer.clear(),
+            Command::Commission { port, .. } => {
+                self.truck.clear();
+                (self.port, self.step, self.truck_taken) = (Some(port.clone()), None, false);
+            }
+            Command::Resume { port, .. } => (self.port, self.step) = (Some(port.clone()), None),
+            Command::Keep { .. } | Command::Undo { .. } => self.step = None,
+            _ => {}
         }
         self.orders.push(command);
     }

@@ -20,7 +20,7 @@ use crate::{
     },
     domain::{
         Calibration, Line, ProbeRom, RawSensors,
-        calibration::{CalibrationReport, DoorLevel, References, TemperaturePoint, VoltagePoint},
+        calibration::{CalibrationReport, DoorLevel, References, TemperaturePoint, Tolerances, VoltagePoint},
     },
     ports::{
         board::Board,
@@ -92,7 +92,7 @@ impl Step for Calibrate {
                 "Resume the job; if it happens again, the board's flash is worn: replace it",
             );
         }
-        let message = describe(&wanted);
+        let message = describe(&wanted, &run.kit.site.tolerances);
         Ok(Outcome::done(wanted, message))
     }
 }
@@ -323,7 +323,10 @@ async fn serial(run: &Run, instrument: &str) -> Result<String, Halt> {
 /// Asks, and tells that it was asked.
 async fn ask(run: &Run, question: Question) -> Result<Reply, Halt> {
     let question = asked(run, question).await;
-    match run.bench.operator.ask(question).await {
+    let operator = &run.bench.operator;
+    let answer = operator.ask(question);
+    let reply = if operator.sees_sensors() { measure::watched(run, answer).await } else { answer.await };
+    match reply {
         Reply::Declined => Err(Halt::Cancelled),
         reply => Ok(reply),
     }
@@ -336,14 +339,16 @@ pub(super) async fn asked(run: &Run, question: Question) -> Question {
     question
 }
 
-fn describe(calibrated: &Calibrated) -> String {
+fn describe(calibrated: &Calibrated, tolerances: &Tolerances) -> String {
     let Some(report) = &calibrated.report else { return "Left as it was".to_owned() };
     let worst = |residuals: &[f64]| residuals.iter().fold(0.0_f64, |worst, one| worst.max(one.abs()));
     format!(
-        "{} temperature and {} voltage points, largest residuals {:.2} °C and {:.2} V",
+        "{} temperature and {} voltage points, largest residuals {:.2} °C (limit {:.2}) and {:.2} V (limit {:.2})",
         report.freezer_residuals_celsius.len(),
         report.supply_residuals_volts.len(),
         worst(&report.freezer_residuals_celsius),
-        worst(&report.supply_residuals_volts)
+        tolerances.freezer_celsius,
+        worst(&report.supply_residuals_volts),
+        tolerances.supply_volts
     )
 }

@@ -1,12 +1,12 @@
 //! Raw values of the board, as calibration needs them.
 
 use coldbench_sensor::stability::{Criterion, Settling, Stability};
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, interval, sleep};
 
 use super::ask;
 use crate::{
     commission::{
-        events::Unit,
+        events::{Sensed, SensedProbe, Steadiness, Unit},
         plan::StepName,
         run::Run,
         step::{Halt, halt},
@@ -70,6 +70,45 @@ pub async fn mean(board: &dyn Board, quantity: Quantity) -> Result<f32, Halt> {
     Ok(sum / SAMPLES as f32)
 }
 
+/// Tells what the sensors say until there is an answer. A board that is silent meanwhile shows at the next request.
+pub async fn watched(run: &Run, answer: impl Future<Output = Reply>) -> Reply {
+    tokio::pin!(answer);
+    let mut tick = ticks();
+    loop {
+        tokio::select! {
+            reply = &mut answer => return reply,
+            _ = tick.tick() => {
+                let Ok(board) = run.board().await else { continue };
+                if let Ok(sensors) = ask::sensors(&*board).await {
+                    run.teller.sensed(StepName::Calibrate, sensed(&sensors, None));
+                }
+            }
+        }
+    }
+}
+
+fn ticks() -> Interval {
+    let mut tick = interval(SAMPLE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
+fn sensed(sensors: &RawSensors, steadiness: Option<Steadiness>) -> Sensed {
+    let probes = sensors.probes.iter().map(|probe| SensedProbe {
+        rom: probe.rom.to_string(),
+        celsius: probe.celsius.ok().map(f64::from),
+        fault: probe.celsius.err().map(|fault| fault.to_string()),
+    });
+    Sensed {
+        probes: probes.collect(),
+        supply_volts: sensors.supply_volts.map(f64::from),
+        door_high: sensors.door_high,
+        door_raw_edges: sensors.door_raw_edges,
+        door_edges: sensors.door_edges,
+        steadiness,
+    }
+}
+
 /// A probe, watched until it is steady.
 pub struct Watch<'run> {
     run: &'run Run,
@@ -91,8 +130,7 @@ impl<'run> Watch<'run> {
     /// Waits until the probe is steady, and gives its mean.
     async fn settled(&mut self) -> Result<f32, Halt> {
         let until = Instant::now() + SETTLE_LIMIT;
-        let mut tick = interval(SAMPLE_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = ticks();
         while Instant::now() < until {
             tick.tick().await;
             if let Settling::Settled(mean) = self.sample().await? {
@@ -110,13 +148,13 @@ impl<'run> Watch<'run> {
     /// was given; else the question comes again. `None`: the point is left out.
     pub async fn reference(&mut self, point: u32) -> Result<Option<(f32, f64)>, Halt> {
         loop {
-            let raw = self.settled().await?;
+            let operator = &self.run.bench.operator;
+            let raw = if operator.sees_sensors() { self.now().await? } else { self.settled().await? };
             let question = Question::FreezerReference { point, raw_celsius: raw.into() };
             let asked = super::calibrate::asked(self.run, question).await;
-            let answer = self.run.bench.operator.ask(asked);
+            let answer = operator.ask(asked);
             tokio::pin!(answer);
-            let mut tick = interval(SAMPLE_EVERY);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut tick = ticks();
             let reply = loop {
                 tokio::select! {
                     reply = &mut answer => break reply,
@@ -140,16 +178,21 @@ impl<'run> Watch<'run> {
         }
     }
 
+    /// What the probe says now.
+    async fn now(&self) -> Result<f32, Halt> {
+        Quantity::Probe(self.rom).raw(&ask::sensors(&*self.run.board().await?).await?)
+    }
+
     async fn sample(&mut self) -> Result<Settling, Halt> {
         let sensors = ask::sensors(&*self.run.board().await?).await?;
         let celsius = Quantity::Probe(self.rom).raw(&sensors).ok();
         self.stability.sample(celsius, self.began.elapsed().as_millis() as u64);
         let settling = self.stability.settling();
-        self.tell(celsius, settling);
+        self.tell(&sensors, celsius, settling);
         Ok(settling)
     }
 
-    fn tell(&self, celsius: Option<f32>, settling: Settling) {
+    fn tell(&self, sensors: &RawSensors, celsius: Option<f32>, settling: Settling) {
         let window_secs = u64::from(self.run.kit.site.tolerances.stability_secs);
         let (done, words) = match settling {
             Settling::Filling(millis) => (millis / 1000, "settling".to_owned()),
@@ -157,6 +200,15 @@ impl<'run> Watch<'run> {
             Settling::Drifting(kelvin) => (window_secs, format!("drifts by {kelvin:+.2} °C")),
             Settling::Settled(_) => (window_secs, "steady".to_owned()),
         };
+        let steadiness = Steadiness {
+            probe: self.rom.to_string(),
+            watched_secs: done,
+            needed_secs: window_secs,
+            band_celsius: self.run.kit.site.tolerances.stability_celsius,
+            is_steady: matches!(settling, Settling::Settled(_)),
+            words: words.clone(),
+        };
+        self.run.teller.sensed(StepName::Calibrate, sensed(sensors, Some(steadiness)));
         let now = celsius.map_or("no value".to_owned(), |celsius| format!("{celsius:.2} °C"));
         let count = (done, window_secs, Unit::Seconds);
         self.run.teller.progress(StepName::Calibrate, count, format!("{now}, {words}"));

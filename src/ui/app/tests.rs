@@ -184,3 +184,87 @@ fn an_idle_window_does_not_ask_for_frames() {
 fn delay<T>(harness: &Harness<'_, T>) -> Duration {
     harness.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay
 }
+
+fn commissioned(script: &Script, port: &str) -> bool {
+    let asked = script.asked.borrow();
+    asked.iter().any(|command| matches!(command, Command::Commission { port: at, .. } if at == port))
+}
+
+#[test]
+fn a_scan_takes_the_truck_and_a_second_enter_starts() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    script.board("/dev/ttyUSB0", What::New);
+    harness.run_steps(4);
+    harness.event(egui::Event::Text("T001".to_owned()));
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    assert!(!commissioned(&script, "/dev/ttyUSB0"), "a scanner's Enter alone starts nothing");
+    harness.get_by_label("Press Enter again to commission ttyUSB0 for truck T001");
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    assert!(commissioned(&script, "/dev/ttyUSB0"));
+}
+
+#[test]
+fn a_scan_starts_the_first_board_that_waits_when_the_settings_say_so() {
+    let script = Script::default();
+    script.tell(Update::Settings(Settings { start_on_scan: true, ..Settings::default() }));
+    let mut harness = window(&script);
+    let thing = "truckSensor01".parse().unwrap();
+    script.board("/dev/ttyUSB0", What::Commissioned { thing, truck: None });
+    script.board("/dev/ttyUSB1", What::New);
+    harness.run_steps(4);
+    harness.event(egui::Event::Text("T002".to_owned()));
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    assert!(commissioned(&script, "/dev/ttyUSB1"));
+}
+
+#[test]
+fn an_answer_that_comes_with_its_enter_is_sent_whole() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    script.board("/dev/ttyUSB0", What::New);
+    let plan = crate::commission::events::Event::Plan {
+        job: JobId::generate(),
+        truck: None,
+        thing: None,
+        port: None,
+        steps: Vec::new(),
+    };
+    let port = "/dev/ttyUSB0".to_owned();
+    script.tell(Update::Job { port: Some(port.clone()), at: OffsetDateTime::UNIX_EPOCH, event: plan });
+    let question =
+        crate::ports::operator::Question::Serial { instrument: "thermometer".to_owned(), last: String::new() };
+    script.tell(Update::Asked { port: port.clone(), question });
+    harness.state_mut().as_mut().unwrap().view.place = Place::Run;
+    harness.run_steps(4);
+    harness.event(egui::Event::Text("RT-77".to_owned()));
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    let reply = crate::ports::operator::Reply::Text("RT-77".to_owned());
+    assert!(script.asked.borrow().contains(&Command::Answer { port, reply }));
+}
+
+#[test]
+fn the_tour_follows_what_happens_and_can_be_closed() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    script.board("/dev/ttyUSB0", What::New);
+    harness.run_steps(4);
+    harness.get_by_role_and_label(Role::Button, "Go on").click();
+    harness.run_steps(3);
+    harness.get_by_label("Type T001, as a scanner would. Then press Commission at the bottom right.");
+    let thing = "truckSensor01".parse().unwrap();
+    script.tell(Update::Recognised {
+        port: "/dev/ttyUSB0".to_owned(),
+        is: What::Commissioned { thing, truck: None },
+        board: None,
+    });
+    harness.run_steps(4);
+    harness.get_by_label("That was the whole job. The board reports from its truck now.");
+    harness.get_by_role_and_label(Role::Button, "Close the tour").click();
+    harness.run_steps(3);
+    assert!(harness.query_by_label("Guided tour").is_none());
+}

@@ -10,6 +10,7 @@ mod settings;
 mod shadow;
 mod site;
 mod stations;
+pub(super) mod tour;
 
 use eframe::egui::{ScrollArea, Ui};
 

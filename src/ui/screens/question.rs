@@ -1,31 +1,47 @@
-//! What a job asks while it calibrates, one question a screen.
+//! What a job asks while it calibrates, one question a screen, with what the sensors say meanwhile.
 
-use eframe::egui::Ui;
+use eframe::egui::{Align, Layout, Sense, Ui, vec2};
 
 use crate::{
-    app::{command::Command, station::Station},
+    app::{
+        command::Command,
+        run::Run,
+        sensing::{KEPT_SECS, Sensing},
+        state::AppState,
+        station::Station,
+    },
+    commission::events::Steadiness,
     ports::operator::{Question, Reply},
     ui::{
         icons::Icon,
         text,
+        theme::Themed,
         tokens::Type,
         view::{Action, Deed, View},
-        widgets::{Button, Field, Tile, card, note, say},
+        widgets::{self, Button, Field, Status, SteadyPlot, card, chip, note, say, say_in},
     },
 };
 
+/// Bounces of the door's contact at one move that are usual.
+const USUAL_BOUNCES: u32 = 20;
+
 /// The answer that the primary button gives.
-pub(super) fn action(question: &Question, view: &View, port: &str) -> Action {
+pub(super) fn action(question: &Question, run: &Run, view: &View, port: &str) -> Action {
     let answer = |reply| Deed::Order(Command::Answer { port: port.to_owned(), reply });
     let typed = view.answer.trim();
     match question {
-        Question::FreezerProbe { .. } if typed.is_empty() => Action::shut("Use this probe"),
-        Question::FreezerProbe { .. } => Action::open("Use this probe", answer(Reply::Text(typed.to_owned()))),
+        Question::FreezerProbe { probes } => match probes.iter().find(|(rom, _)| rom == typed) {
+            Some((rom, _)) => Action::open("Use this probe", answer(Reply::Text(rom.clone()))),
+            None => Action::shut("Use this probe"),
+        },
+        Question::FreezerReference { .. } if !is_steady(&run.sensing) => Action::shut("Capture"),
         Question::FreezerReference { .. } | Question::SupplyReference { .. } => match number(typed) {
             Some(value) => Action::open("Capture", answer(Reply::Number(value))),
             None => Action::shut("Capture"),
         },
         Question::OpenDoor => Action::open("It is open", answer(Reply::Yes)),
+        // The switch must be seen to move; a stuck one is mended or left out.
+        Question::CloseDoor if run.sensing.door_moved() == Some(false) => Action::shut("It is closed"),
         Question::CloseDoor => Action::open("It is closed", answer(Reply::Yes)),
         Question::Serial { last, .. } => {
             let serial = if typed.is_empty() { last.as_str() } else { typed };
@@ -37,33 +53,65 @@ pub(super) fn action(question: &Question, view: &View, port: &str) -> Action {
     }
 }
 
+/// How things stand, or why the primary button is not open.
+pub(super) fn sentence(question: &Question, run: &Run, view: &View) -> String {
+    let typed = view.answer.trim();
+    let words = match question {
+        Question::FreezerProbe { .. } if typed.is_empty() => "Choose the probe that is in the freezer",
+        Question::FreezerReference { .. } if !is_steady(&run.sensing) => "Capture opens when the probe is steady",
+        Question::FreezerReference { .. } if number(typed).is_none() => "Type what the thermometer shows",
+        Question::FreezerReference { .. } => "The probe is steady. Capture takes both values.",
+        Question::SupplyReference { .. } if number(typed).is_none() => "Type what the multimeter shows",
+        Question::CloseDoor if run.sensing.door_moved() == Some(false) => "Waits until the door switch moves",
+        Question::Serial { last, .. } if typed.is_empty() && last.is_empty() => "Type the serial number",
+        _ => "The job waits for your answer",
+    };
+    words.to_owned()
+}
+
+fn is_steady(sensing: &Sensing) -> bool {
+    sensing.steadiness().is_some_and(|steadiness| steadiness.is_steady)
+}
+
 /// A number as people type it, with a point or a comma.
 fn number(typed: &str) -> Option<f64> {
     let plain = typed.replace(',', ".").replace('\u{2212}', "-");
     plain.parse::<f64>().ok().filter(|number| number.is_finite())
 }
 
-pub(super) fn show(ui: &mut Ui, question: &Question, station: &Station, view: &mut View) {
+pub(super) fn show(
+    ui: &mut Ui,
+    question: &Question,
+    (state, station, run): (&AppState, &Station, &Run),
+    view: &mut View,
+) {
+    let tolerances = state.site.as_ref().map(|site| site.site.tolerances).unwrap_or_default();
+    let sensing = &run.sensing;
     card(ui, |ui| {
         ui.set_min_width(ui.available_width());
         match question {
-            Question::FreezerProbe { probes } => probes_ui(ui, probes, view),
+            Question::FreezerProbe { probes } => probes_ui(ui, probes, sensing, view),
             Question::FreezerReference { point, raw_celsius } => {
                 say(ui, Type::H2, format!("Temperature, point {point}"));
-                note(ui, "Hold the reference thermometer beside the probe. Type what it shows.");
-                measured(ui, "The probe says", text::number(Some(*raw_celsius), 2), "°C");
-                value_field(ui, "Thermometer, °C", "-20.3", view);
+                note(
+                    ui,
+                    "Hold the reference thermometer beside the probe. Type what it shows once the probe is steady.",
+                );
+                let raw = steady_ui(ui, sensing).or(Some(*raw_celsius).filter(|_| sensing.last().is_none()));
+                value_field(ui, ("Thermometer, °C", "-20.3", "°C"), raw, tolerances.freezer_celsius, view);
             }
             Question::SupplyReference { point, raw_volts } => {
                 say(ui, Type::H2, format!("Voltage, point {point}"));
                 note(ui, "Hold the multimeter to the freezer unit. Type what it shows.");
-                measured(ui, "The board says", text::number(Some(*raw_volts), 2), "V");
-                value_field(ui, "Multimeter, V", "12.6", view);
+                let raw = sensing.last().map_or(Some(*raw_volts), |sensed| sensed.supply_volts);
+                big_value(ui, "The board says", text::number(raw, 2), "V");
+                value_field(ui, ("Multimeter, V", "12.6", "V"), raw, tolerances.supply_volts, view);
             }
-            Question::OpenDoor => door(ui, station, "Open the freezer door", Icon::DoorOpen),
-            Question::CloseDoor => door(ui, station, "Close the freezer door", Icon::DoorClosed),
+            Question::OpenDoor => door(ui, sensing, "Open the freezer door", Icon::DoorOpen, false),
+            Question::CloseDoor => door(ui, sensing, "Close the freezer door", Icon::DoorClosed, true),
             Question::Serial { instrument, last } => {
                 say(ui, Type::H2, format!("Which {instrument} do you use?"));
+                note(ui, "Its serial number goes into the record");
                 let hint = if last.is_empty() { "Serial number" } else { last.as_str() };
                 field(ui, "Serial number", hint, None, view);
                 if !last.is_empty() {
@@ -71,39 +119,113 @@ pub(super) fn show(ui: &mut Ui, question: &Question, station: &Station, view: &m
                 }
             }
         }
-        let can_skip = matches!(
-            question,
-            Question::FreezerReference { .. }
-                | Question::SupplyReference { .. }
-                | Question::OpenDoor
-                | Question::CloseDoor
-        );
+        let can_skip = !matches!(question, Question::FreezerProbe { .. } | Question::Serial { .. });
         if can_skip && ui.add(Button::ghost("Leave this out").icon(Icon::SkipForward)).clicked() {
             view.order(Command::Answer { port: station.port.port.clone(), reply: Reply::Skip });
         }
     });
 }
 
-fn probes_ui(ui: &mut Ui, probes: &[(String, Option<f64>)], view: &mut View) {
+/// One row a probe: choose, see what it says, see which one is in the hand.
+fn probes_ui(ui: &mut Ui, probes: &[(String, Option<f64>)], sensing: &Sensing, view: &mut View) {
     say(ui, Type::H2, "Which probe is in the freezer?");
-    note(ui, "Warm one in your hand. The one that gets warmer is the one you hold.");
-    for (rom, celsius) in probes {
-        let words = format!("{rom}   {}", text::celsius(*celsius));
+    note(ui, "Warm the freezer's probe in your hand. The one that gets warmer is marked.");
+    let held = sensing.held_in_hand();
+    if let (true, Some(rom)) = (view.answer.is_empty(), held) {
+        view.answer = rom.to_owned();
+    }
+    for (rom, asked_celsius) in probes {
         let chosen = view.answer == *rom;
-        let icon = if chosen { Icon::CircleDot } else { Icon::Circle };
-        if ui.add(Button::secondary(&words).icon(icon).width(420.0)).clicked() {
-            view.answer = rom.clone();
-        }
+        let now = sensing.probe(rom);
+        let celsius = now.map_or(*asked_celsius, |probe| probe.celsius);
+        ui.horizontal(|ui| {
+            let icon = if chosen { Icon::CircleDot } else { Icon::Circle };
+            if ui.add(Button::secondary(rom).icon(icon).width(250.0)).clicked() {
+                view.answer = rom.clone();
+            }
+            say(ui, Type::Serial, text::celsius(celsius));
+            if let Some(fault) = now.and_then(|probe| probe.fault.as_ref()) {
+                chip(ui, Status::Fail, fault);
+            } else if held == Some(rom) {
+                chip(ui, Status::NeedsYou, "In your hand");
+            }
+            if let Some(warmed) = sensing.warmed_by(rom).filter(|warmed| warmed.abs() >= 0.1) {
+                let sign = if warmed > 0.0 { "+" } else { "" };
+                note(ui, format!("{sign}{} °C", text::number(Some(warmed), 1)));
+            }
+        });
     }
 }
 
-fn measured(ui: &mut Ui, name: &str, value: String, unit: &str) {
-    Tile { name, value, unit, abnormal: None, below: String::new() }.show(ui, 300.0);
+/// The probe on its way to being steady; what it says now, if it says anything.
+fn steady_ui(ui: &mut Ui, sensing: &Sensing) -> Option<f64> {
+    let Some(steadiness) = sensing.steadiness() else {
+        note(ui, "Looking at the probe…");
+        return None;
+    };
+    let probe = sensing.probe(&steadiness.probe);
+    let celsius = probe.and_then(|probe| probe.celsius);
+    ui.horizontal_top(|ui| {
+        ui.allocate_ui_with_layout(vec2(270.0, 180.0), Layout::top_down(Align::Min), |ui| {
+            ui.spacing_mut().item_spacing.y = 4.0;
+            big_value(ui, "The probe says", text::number(celsius, 2), "°C");
+            match probe.and_then(|probe| probe.fault.as_ref()) {
+                Some(fault) => {
+                    chip(ui, Status::Fail, "No value");
+                    note(ui, format!("The probe reports: {fault}"));
+                }
+                None => countdown(ui, steadiness),
+            }
+        });
+        let points: Vec<_> = sensing.trace(&steadiness.probe).collect();
+        let plot = SteadyPlot {
+            name: "The probe's last two minutes",
+            points,
+            window_secs: (steadiness.needed_secs as f64).min(KEPT_SECS as f64),
+            band_celsius: steadiness.band_celsius,
+            is_steady: steadiness.is_steady,
+        };
+        plot.show(ui, 176.0);
+    });
+    celsius
 }
 
-fn value_field(ui: &mut Ui, name: &str, hint: &str, view: &mut View) {
-    let wrong = !view.answer.trim().is_empty() && number(&view.answer).is_none();
+fn countdown(ui: &mut Ui, steadiness: &Steadiness) {
+    let left = steadiness.needed_secs.saturating_sub(steadiness.watched_secs);
+    match (steadiness.is_steady, left) {
+        (true, _) => chip(ui, Status::Pass, "Steady"),
+        (false, 0) => chip(ui, Status::Warn, "Not steady yet"),
+        (false, _) => chip(ui, Status::Running, &format!("Hold still: {left} s")),
+    };
+    let share = steadiness.watched_secs as f32 / steadiness.needed_secs.max(1) as f32;
+    widgets::bar(ui, "Time watched", share);
+    let color = ui.palette().text2;
+    let band = text::number(Some(steadiness.band_celsius), 2);
+    let held_to = format!("At most {band} °C apart for {} s", steadiness.needed_secs);
+    let words = if left == 0 && !steadiness.is_steady { format!("The probe {}", steadiness.words) } else { held_to };
+    say_in(ui, Type::Caption, color, words);
+}
+
+fn big_value(ui: &mut Ui, name: &str, value: String, unit: &str) {
+    note(ui, name);
+    ui.horizontal(|ui| {
+        say(ui, Type::BigValue, value);
+        say(ui, Type::H2, unit);
+    });
+}
+
+/// A field for the reference, with its difference from what the board measures: the calibration takes that away.
+fn value_field(ui: &mut Ui, (name, hint, unit): (&str, &str, &str), raw: Option<f64>, limit: f64, view: &mut View) {
+    let value = number(&view.answer);
+    let wrong = !view.answer.trim().is_empty() && value.is_none();
     field(ui, name, hint, wrong.then_some("Type a number"), view);
+    let color = ui.palette().text2;
+    let limit = format!("After fitting, each point may be off by {} {unit}", text::number(Some(limit), 2));
+    let words = match value.zip(raw) {
+        Some((value, raw)) => format!("Differs by {} {unit} now. {limit}", text::number(Some(value - raw), 2)),
+        None => limit,
+    };
+    say_in(ui, Type::Caption, color, words);
 }
 
 fn field(ui: &mut Ui, name: &str, hint: &str, error: Option<&str>, view: &mut View) {
@@ -114,13 +236,42 @@ fn field(ui: &mut Ui, name: &str, hint: &str, error: Option<&str>, view: &mut Vi
     }
 }
 
-fn door(ui: &mut Ui, station: &Station, words: &str, icon: Icon) {
-    let (rect, _) = ui.allocate_exact_size(eframe::egui::vec2(120.0, 120.0), eframe::egui::Sense::hover());
-    icon.paint(ui.painter(), rect.center(), 112.0, crate::ui::theme::palette(ui.ctx()).text);
-    say(ui, Type::H2, words);
-    if let Some(open) = station.live.last().and_then(|last| last.reading.door_open) {
-        note(ui, if open { "The board sees: open" } else { "The board sees: closed" });
+/// The door with what its switch does: moved, stuck, bouncing.
+fn door(ui: &mut Ui, sensing: &Sensing, words: &str, icon: Icon, must_move: bool) {
+    ui.horizontal(|ui| {
+        let (rect, _) = ui.allocate_exact_size(vec2(120.0, 120.0), Sense::hover());
+        icon.paint(ui.painter(), rect.center(), 112.0, ui.palette().text);
+        ui.vertical(|ui| {
+            ui.add_space(24.0);
+            say(ui, Type::H2, words);
+            match (sensing.door_moved(), must_move) {
+                (Some(true), _) => chip(ui, Status::Pass, "The switch has moved"),
+                (Some(false), true) => chip(ui, Status::Running, "The switch has not moved yet"),
+                (Some(false), false) => chip(ui, Status::Idle, "The switch has not moved; was the door open before?"),
+                (None, _) => note(ui, "Looking at the switch…"),
+            };
+        });
+    });
+    match sensing.door_bounces() {
+        0 => {}
+        bounces @ 1..=USUAL_BOUNCES => {
+            note(ui, format!("The contact bounced {}. That is filtered out.", times(bounces)));
+        }
+        bounces => {
+            let sentence = format!("The contact bounced {}. Bring magnet and switch closer together.", times(bounces));
+            widgets::banner(ui, Status::Warn, &sentence, None);
+        }
     }
+    if must_move && sensing.door_moved() == Some(false) {
+        note(
+            ui,
+            "If the door is closed, the switch is stuck or its magnet is missing. Mend it, or leave the door out.",
+        );
+    }
+}
+
+fn times(count: u32) -> String {
+    text::count(count as usize, "time", "times")
 }
 
 #[cfg(test)]

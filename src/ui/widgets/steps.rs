@@ -1,10 +1,10 @@
 //! The steps of a job, one a row.
 
-use eframe::egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{Align, Align2, CornerRadius, Role, Sense, Stroke, Ui, WidgetInfo, pos2, text::LayoutJob, vec2};
 
 use crate::ui::{
     theme::Themed,
-    tokens::{Type, metric},
+    tokens::{Tone, Type, metric},
 };
 
 use super::Status;
@@ -36,6 +36,9 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
         if response.gained_focus() {
             response.scroll_to_me(None);
         }
+        if matches!(row.status, Status::Running | Status::NeedsYou) && is_other(ui, index) {
+            response.scroll_to_me(Some(Align::Center));
+        }
         let radius = CornerRadius::same(metric::RADIUS_CONTROL);
         if selected == Some(index) || response.hovered() {
             ui.painter().rect_filled(rect, radius, palette.accent_soft);
@@ -45,7 +48,9 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
             let line = Stroke::new(2.0, palette.border);
             ui.painter().vline(icon.x, icon.y + 14.0..=icon.y + metric::ROW - 14.0, line);
         }
-        let color = palette.tone(row.status.tone()).text;
+        // Green is kept for the verdict.
+        let tone = if row.status == Status::Pass { Tone::Active } else { row.status.tone() };
+        let color = palette.tone(tone).text;
         row.status.icon().paint(ui.painter(), icon, metric::ICON_BUTTON, color);
         let aside = ui.painter().text(
             pos2(rect.right() - 8.0, rect.center().y),
@@ -57,16 +62,19 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
         let active = matches!(row.status, Status::Running | Status::NeedsYou);
         let step = if active { Type::Label } else { Type::Body };
         let text_color = if row.status == Status::Idle { palette.text2 } else { palette.text };
-        let room = Rect::from_x_y_ranges(rect.left() + 44.0..=aside.left() - 8.0, rect.y_range());
-        ui.painter().with_clip_rect(room.intersect(ui.clip_rect())).text(
-            room.left_center(),
-            Align2::LEFT_CENTER,
-            row.title,
-            step.font(),
-            text_color,
-        );
+        let left = rect.left() + 44.0;
+        let mut job = LayoutJob::simple(row.title.to_owned(), step.font(), text_color, aside.left() - 8.0 - left);
+        job.wrap.max_rows = 2;
+        let galley = ui.painter().layout_job(job);
+        ui.painter().galley(pos2(left, rect.center().y - galley.size().y / 2.0), galley, text_color);
     }
     chosen
+}
+
+/// Whether another step runs than in the pass before: only then is it scrolled to, so that a person can look around.
+fn is_other(ui: &Ui, running: usize) -> bool {
+    let id = ui.scope_id().with("running");
+    ui.data_mut(|data| std::mem::replace(data.get_temp_mut_or(id, usize::MAX), running) != running)
 }
 
 fn word(status: Status) -> &'static str {

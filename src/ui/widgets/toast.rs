@@ -39,13 +39,15 @@ impl Toasts {
     pub fn push(&mut self, context: &Context, status: Status, words: impl Into<String>) {
         let now = context.input(|input| input.time);
         let stays = status.tone() == Tone::Fail;
+        let words = words.into();
+        let ends_at_secs = (!stays).then_some(now + SHOWN_SECS);
+        // The same message twice is one message.
+        if let Some(same) = self.shown.iter_mut().find(|toast| toast.status == status && toast.words == words) {
+            same.ends_at_secs = ends_at_secs;
+            return;
+        }
         self.made += 1;
-        self.shown.push_back(Toast {
-            number: self.made,
-            status,
-            words: words.into(),
-            ends_at_secs: (!stays).then_some(now + SHOWN_SECS),
-        });
+        self.shown.push_back(Toast { number: self.made, status, words, ends_at_secs });
         if self.shown.len() > KEPT {
             self.shown.pop_front();
             self.dropped += 1;

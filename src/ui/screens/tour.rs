@@ -1,0 +1,132 @@
+//! The guided tour of the demo: four cards beside the screen that lead to a commissioned truck.
+
+use eframe::egui::{Align, Layout, ScrollArea, Sense, Ui, vec2};
+
+use crate::{
+    app::{state::AppState, station::What},
+    commission::events::JobOutcome,
+    ui::{
+        icons::Icon,
+        theme::Themed,
+        tokens::{Type, metric},
+        view::{Place, Tour, View},
+        widgets::{Button, Status, note, say, say_in},
+    },
+};
+
+/// Width of the tour, pt.
+pub const WIDTH: f32 = 272.0;
+
+/// The cards, in their order.
+const TITLES: [&str; 4] = ["Meet the board", "Name the truck", "Watch it work", "Read the verdict"];
+
+/// Where the tour stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Meet,
+    Name,
+    Watch,
+    Answer,
+    Passed,
+    NotPassed,
+    Finished,
+}
+
+impl Stage {
+    /// What has happened tells where it stands; nothing else does.
+    fn of(state: &AppState, view: &View) -> Self {
+        let runs = || state.stations.values().filter_map(|station| station.run.as_ref());
+        let ended = |outcome| runs().filter_map(|run| run.ended.as_ref()).any(|ended| ended.outcome == outcome);
+        let in_service = |is: &What| matches!(is, What::Commissioned { .. });
+        if runs().any(|run| run.question.is_some()) {
+            Stage::Answer
+        } else if runs().any(|run| run.ended.is_none()) {
+            Stage::Watch
+        } else if ended(JobOutcome::Passed) {
+            Stage::Passed
+        } else if runs().next().is_some() {
+            Stage::NotPassed
+        } else if state.stations.values().any(|station| in_service(&station.is)) {
+            Stage::Finished
+        } else if view.place == Place::Run {
+            // It was ordered, and has not told its plan yet.
+            Stage::Watch
+        } else if view.truck.is_empty() && !view.tour.is_some_and(|tour| tour.is_met) {
+            Stage::Meet
+        } else {
+            Stage::Name
+        }
+    }
+
+    /// Number of its card, from 0; after the last one when all are done.
+    fn card(self) -> usize {
+        match self {
+            Stage::Meet => 0,
+            Stage::Name => 1,
+            Stage::Watch | Stage::Answer => 2,
+            Stage::Passed | Stage::NotPassed => 3,
+            Stage::Finished => 4,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Stage::Meet => "This sensor board is imitated, and so is the cloud. It works as yours will.",
+            Stage::Name => "Type T001, as a scanner would. Then press Commission at the bottom right.",
+            Stage::Watch => "Firmware, identity, cloud, proof: ten steps, and nothing for you to do.",
+            Stage::Answer => "The job asks something. Answer it, or leave it out.",
+            Stage::Passed => "The truck has its sensor. Press Next board to go on.",
+            Stage::NotPassed => "The screen says why. Press Try again at the bottom right.",
+            Stage::Finished => "That was the whole job. The board reports from its truck now.",
+        }
+    }
+}
+
+pub fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
+    let stage = Stage::of(state, view);
+    ui.horizontal(|ui| {
+        say(ui, Type::H3, "Guided tour");
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if ui.add(Button::ghost("Close the tour").icon(Icon::X).icon_only()).clicked() {
+                view.tour = None;
+            }
+        });
+    });
+    ScrollArea::vertical().id_salt("tour").auto_shrink(false).show(ui, |ui| {
+        for (number, title) in TITLES.into_iter().enumerate() {
+            card(ui, number, title, stage, view);
+        }
+        if stage == Stage::Finished {
+            ui.add_space(8.0);
+            note(ui, stage.words());
+            if ui.add(Button::secondary("Close tour")).clicked() {
+                view.tour = None;
+            }
+        }
+    });
+}
+
+fn card(ui: &mut Ui, number: usize, title: &str, stage: Stage, view: &mut View) {
+    let is_open = number == stage.card();
+    let status = match number.cmp(&stage.card()) {
+        std::cmp::Ordering::Less => Status::Pass,
+        std::cmp::Ordering::Equal => Status::Running,
+        std::cmp::Ordering::Greater => Status::Idle,
+    };
+    let palette = ui.palette();
+    ui.horizontal(|ui| {
+        let (rect, _) = ui.allocate_exact_size(vec2(metric::ICON_BUTTON, 36.0), Sense::hover());
+        let icon = if is_open { Icon::ArrowRight } else { status.icon() };
+        icon.paint(ui.painter(), rect.center(), metric::ICON_BUTTON, palette.tone(status.tone()).text);
+        let (step, color) = if is_open { (Type::Label, palette.text) } else { (Type::Body, palette.text2) };
+        say_in(ui, step, color, format!("{}  {title}", number + 1));
+    });
+    if is_open {
+        ui.indent(number, |ui| {
+            note(ui, stage.words());
+            if stage == Stage::Meet && ui.add(Button::secondary("Go on")).clicked() {
+                view.tour = view.tour.map(|_| Tour { is_met: true });
+            }
+        });
+    }
+}
