@@ -44,7 +44,7 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
         toned_card(ui, status.tone(), |ui| {
             ui.set_min_width(ui.available_width());
             ui.horizontal(|ui| {
-                say(ui, Type::H3, &finding.what);
+                say(ui, Type::H3, text::sentence_case(&finding.what));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| chip(ui, status, word));
             });
             note(ui, &finding.found);

@@ -14,7 +14,7 @@ use crate::{
         theme::Themed,
         tokens::{Tone, Type, metric},
         view::{Action, Asking, Bar, Deed, Place, View},
-        widgets::{self, Button, Field, Status, card, chip, code_drawer, key_value, note, say, say_in, select},
+        widgets::{self, Button, Field, Status, card, chip, code_drawer, note, say, say_in, select},
     },
 };
 
@@ -153,15 +153,14 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
         return;
     };
     let now = OffsetDateTime::now_utc();
-    search(ui, jobs, view, now);
+    search(ui, view);
     leftovers(ui, state, view);
-    let found: Vec<&JobRecord> = jobs.iter().filter(|job| view.jobs.takes(job, now)).collect();
     let is_one_open = chosen(state, view).is_some();
     let room = ui.available_rect_before_wrap();
     let share = if is_one_open { 0.56 } else { 1.0 };
     let (left, right) = room.split_left_right_at_fraction(share);
     let left = if is_one_open { left.with_max_x(left.right() - 8.0) } else { left };
-    ui.scope_builder(UiBuilder::new().max_rect(left), |ui| list(ui, &found, view));
+    ui.scope_builder(UiBuilder::new().max_rect(left), |ui| list(ui, jobs, view, now));
     if let Some(job) = chosen(state, view) {
         let builder = UiBuilder::new().max_rect(right.with_min_x(right.left() + 8.0));
         ui.scope_builder(builder, |ui| {
@@ -170,9 +169,9 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     }
 }
 
-fn search(ui: &mut Ui, jobs: &std::sync::Arc<Vec<JobRecord>>, view: &mut View, now: OffsetDateTime) {
+fn search(ui: &mut Ui, view: &mut View) {
     ui.horizontal(|ui| {
-        let width = (ui.available_width() - 2.0 * 216.0 - 2.0 * 148.0 - 40.0).clamp(140.0, 320.0);
+        let width = (ui.available_width() - 2.0 * 292.0).clamp(200.0, 480.0);
         Field::new("Search", &mut view.jobs.search).hint("Truck, thing, MAC or date").width(width).show(ui);
         ui.scope(|ui| {
             ui.set_max_width(200.0);
@@ -182,33 +181,35 @@ fn search(ui: &mut Ui, jobs: &std::sync::Arc<Vec<JobRecord>>, view: &mut View, n
             ui.set_max_width(200.0);
             select(ui, "Begun", &mut view.jobs.days, &DAYS);
         });
-        for (words, name, make) in [
-            ("CSV…", "jobs.csv", hand_over::jobs_csv as fn(&[JobRecord]) -> String),
-            ("JSON…", "jobs.json", hand_over::jobs_json),
-        ] {
-            ui.vertical(|ui| {
-                ui.add_space(28.0);
-                if ui.add(Button::secondary(words).icon(Icon::FileDown)).clicked() {
-                    let (jobs, search) = (jobs.clone(), view.jobs.clone());
-                    view.errands.prepare(ui.ctx(), "Export the jobs found", name.to_owned(), move || {
-                        let found: Vec<JobRecord> = jobs.iter().filter(|job| search.takes(job, now)).cloned().collect();
-                        make(&found).into_bytes()
-                    });
-                }
-            });
-        }
     });
 }
 
-fn list(ui: &mut Ui, found: &[&JobRecord], view: &mut View) {
-    note(
-        ui,
-        match found.len() {
+fn exports(ui: &mut Ui, jobs: &std::sync::Arc<Vec<JobRecord>>, view: &View, now: OffsetDateTime) {
+    for (words, name, make) in [
+        ("JSON…", "jobs.json", hand_over::jobs_json as fn(&[JobRecord]) -> String),
+        ("CSV…", "jobs.csv", hand_over::jobs_csv),
+    ] {
+        if ui.add(Button::ghost(words).icon(Icon::FileDown)).clicked() {
+            let (jobs, search) = (jobs.clone(), view.jobs.clone());
+            view.errands.prepare(ui.ctx(), "Export the jobs found", name.to_owned(), move || {
+                let found: Vec<JobRecord> = jobs.iter().filter(|job| search.takes(job, now)).cloned().collect();
+                make(&found).into_bytes()
+            });
+        }
+    }
+}
+
+fn list(ui: &mut Ui, jobs: &std::sync::Arc<Vec<JobRecord>>, view: &mut View, now: OffsetDateTime) {
+    let found: Vec<&JobRecord> = jobs.iter().filter(|job| view.jobs.takes(job, now)).collect();
+    ui.horizontal(|ui| {
+        let count = match found.len() {
             0 => "No job is like that".to_owned(),
             1..=MAX_ROWS => text::count(found.len(), "job", "jobs"),
-            many => format!("{many} jobs; the newest {MAX_ROWS} are listed"),
-        },
-    );
+            many => format!("{many} jobs, the newest {MAX_ROWS} listed"),
+        };
+        note(ui, count);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| exports(ui, jobs, view, now));
+    });
     ScrollArea::vertical().id_salt("jobs").auto_shrink(false).show(ui, |ui| {
         card(ui, |ui| {
             ui.set_min_width(ui.available_width());
@@ -239,13 +240,14 @@ fn row(ui: &mut Ui, job: &JobRecord, is_chosen: bool) -> bool {
         ui.painter().rect_filled(rect, metric::RADIUS_CONTROL, palette.accent_soft);
     }
     let inner = rect.shrink2(vec2(8.0, 0.0));
-    let chip_width = 160.0;
-    let widths = [180.0, (inner.width() * 0.16).clamp(64.0, 120.0)];
+    let is_narrow = inner.width() < 600.0;
+    let chip_width = if is_narrow { 136.0 } else { 160.0 };
+    let widths = [if is_narrow { 124.0 } else { 180.0 }, (inner.width() * 0.16).clamp(64.0, 120.0)];
     let rest = (inner.width() - widths[0] - widths[1] - chip_width).max(0.0);
     let mut left = inner.left();
     let began = text::utc(job.began);
     // To the minute: the seconds are in the open job.
-    let began = began.get(..16).unwrap_or(&began);
+    let began = began.get(if is_narrow { 5..16 } else { 0..16 }).unwrap_or(&began);
     for (width, step, color, words) in [
         (widths[0], Type::Code, palette.text2, began),
         (widths[1], Type::Label, palette.text, truck),
@@ -283,15 +285,15 @@ fn details(ui: &mut Ui, state: &AppState, view: &mut View, job: &JobRecord) {
         for leftover in &job.leftovers {
             note(ui, format!("Left over: {leftover}"));
         }
-        key_value(ui, "Thing", job.thing.as_ref().map_or(text::NO_VALUE, |thing| thing.as_str()));
-        key_value(ui, "Board", &job.mac.map_or(text::NO_VALUE.to_owned(), |mac| mac.to_string()));
-        key_value(ui, "Port", &job.port);
-        key_value(ui, "Began", &text::utc_and_local(job.began));
+        fact(ui, "Thing", job.thing.as_ref().map_or(text::NO_VALUE, |thing| thing.as_str()));
+        fact(ui, "Board", &job.mac.map_or(text::NO_VALUE.to_owned(), |mac| mac.to_string()));
+        fact(ui, "Port", &job.port);
+        fact(ui, "Began", &text::utc_and_local(job.began));
         if let Some(ended) = job.ended {
             let took = text::duration((ended - job.began).as_seconds_f64());
-            key_value(ui, "Ended", &format!("{}, after {took}", text::utc_and_local(ended)));
+            fact(ui, "Ended", &format!("{}, after {took}", text::utc_and_local(ended)));
         }
-        key_value(ui, "Job number", job.job.as_str());
+        fact(ui, "Job", job.job.as_str());
         ui.horizontal_wrapped(|ui| {
             if ui.add(Button::ghost("Copy number").icon(Icon::Copy)).clicked() {
                 ui.ctx().copy_text(job.job.to_string());
@@ -305,6 +307,17 @@ fn details(ui: &mut Ui, state: &AppState, view: &mut View, job: &JobRecord) {
         Some(opened) => steps(ui, opened),
         None => drop(note(ui, "Reading its steps…")),
     }
+}
+
+/// A fact whose value may need several lines.
+fn fact(ui: &mut Ui, name: &str, value: &str) {
+    ui.horizontal_top(|ui| {
+        ui.allocate_ui_with_layout(vec2(96.0, 28.0), Layout::left_to_right(Align::Min), |ui| {
+            ui.set_min_width(96.0);
+            note(ui, name)
+        });
+        ui.vertical(|ui| say(ui, Type::Body, value));
+    });
 }
 
 fn steps(ui: &mut Ui, opened: &JobDetails) {

@@ -1,6 +1,8 @@
 //! The readings of a board as they arrive: the driver's light, big numbers, plots of a day, the proof.
 
-use eframe::egui::{Align, ColorImage, CursorIcon, Key, Layout, Rect, Sense, Ui, ViewportCommand, vec2};
+use eframe::egui::{
+    Align, ColorImage, CursorIcon, Key, Layout, Rect, Sense, Ui, ViewportCommand, style::ScrollAnimation,
+};
 use egui_plot::{Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, Points, Span, VLine};
 use time::OffsetDateTime;
 
@@ -41,8 +43,8 @@ pub struct LiveView {
     pub minutes: u32,
     /// The stretch that was panned or zoomed to, seconds since 1970; `None` runs with the time.
     span: Option<(f64, f64)>,
-    /// Where the plots were painted last, for their picture.
-    painted: Option<Rect>,
+    /// Frames until a picture is taken; `0` for none. The plots must be in sight first.
+    picture_in: u8,
     plots: [Drawn; 2],
 }
 
@@ -56,7 +58,7 @@ struct Drawn {
 
 impl Default for LiveView {
     fn default() -> Self {
-        LiveView { minutes: 10, span: None, painted: None, plots: Default::default() }
+        LiveView { minutes: 10, span: None, picture_in: 0, plots: Default::default() }
     }
 }
 
@@ -176,21 +178,26 @@ fn tiles(ui: &mut Ui, live: &Live, now: OffsetDateTime) {
         None => text::NO_VALUE,
     };
     let openings = text::count(reading.door_openings as usize, "opening", "openings");
+    let measured = format!("Measured {}", text::both_clocks(last.measured(), crate::ui::open::local_offset()));
+    let outside = if reading.outside_celsius.is_some() { "At the outside probe" } else { "No probe is fitted" };
     let lowest = format!("Lowest {}", text::volts(reading.supply_min_volts));
     let all = [
-        ("Freezer", text::number(reading.freezer_celsius, 1), "°C", abnormal("freezer"), String::new()),
+        ("Freezer", text::number(reading.freezer_celsius, 1), "°C", abnormal("freezer"), measured),
         ("Supply", text::number(reading.supply_volts, 1), "V", abnormal("supply"), lowest),
         ("Door", door.to_owned(), "", stale, format!("{openings} since the reading before")),
-        ("Outside", text::number(reading.outside_celsius, 1), "°C", abnormal("outside"), String::new()),
+        ("Outside", text::number(reading.outside_celsius, 1), "°C", abnormal("outside"), outside.to_owned()),
     ];
-    let columns = if ui.available_width() > 860.0 { 4.0 } else { 2.0 };
-    let width = ((ui.available_width() - (columns - 1.0) * 16.0) / columns).floor() - 1.0;
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(16.0, 16.0);
-        for (name, value, unit, abnormal, below) in all {
-            Tile { name, value, unit, abnormal, below }.show(ui, width);
-        }
-    });
+    let columns = if ui.available_width() > 860.0 { 4 } else { 2 };
+    let width = ((ui.available_width() - (columns as f32 - 1.0) * 16.0) / columns as f32).floor() - 1.0;
+    for row in all.chunks(columns) {
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 16.0;
+            for (name, value, unit, abnormal, below) in row {
+                let (value, below) = (value.clone(), below.clone());
+                Tile { name, value, unit, abnormal: *abnormal, below }.show(ui, width);
+            }
+        });
+    }
 }
 
 fn plots(ui: &mut Ui, live: &Live, view: &mut View, port: &str, now: OffsetDateTime) {
@@ -201,7 +208,15 @@ fn plots(ui: &mut Ui, live: &Live, view: &mut View, port: &str, now: OffsetDateT
         plot(ui, "Supply, V", live, live.supply(), &mut view.live, 1, port, now);
         legend(ui, live, view.live.span(now), view.live.span.is_some());
     });
-    view.live.painted = Some(shown.response.rect);
+    if view.live.picture_in > 0 {
+        let rect = shown.response.rect;
+        ui.scroll_to_rect_animation(rect, Some(Align::Min), ScrollAnimation::none());
+        view.live.picture_in -= 1;
+        if view.live.picture_in == 0 {
+            take_picture(ui, view, rect.intersect(ui.clip_rect()));
+        }
+        ui.ctx().request_repaint();
+    }
 }
 
 fn tools(ui: &mut Ui, live: &Live, view: &mut View, now: OffsetDateTime) {
@@ -227,7 +242,7 @@ fn tools(ui: &mut Ui, live: &Live, view: &mut View, now: OffsetDateTime) {
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.add(Button::secondary("Picture…").icon(Icon::FileDown)).clicked() {
-                take_picture(ui, view);
+                view.live.picture_in = 3;
             }
             if ui.add(Button::secondary("CSV…").icon(Icon::FileDown)).clicked() {
                 let rows: Vec<Row> = live.rows().iter().copied().collect();
@@ -239,8 +254,7 @@ fn tools(ui: &mut Ui, live: &Live, view: &mut View, now: OffsetDateTime) {
 }
 
 /// The next frame as a picture, cut to the plots; made and compressed beside the screen.
-fn take_picture(ui: &Ui, view: &View) {
-    let Some(rect) = view.live.painted else { return };
+fn take_picture(ui: &Ui, view: &View, rect: Rect) {
     let pixels_per_point = ui.ctx().pixels_per_point();
     let ask = view.errands.later(ui.ctx());
     let callback = eframe::egui::ScreenshotCallback::new(move |screen: std::sync::Arc<ColorImage>| {
@@ -254,7 +268,6 @@ fn take_picture(ui: &Ui, view: &View) {
         }
     });
     ui.ctx().send_viewport_cmd(ViewportCommand::Screenshot(callback));
-    ui.ctx().request_repaint();
 }
 
 #[expect(clippy::too_many_arguments, reason = "what is drawn, where, and from when to when")]
@@ -284,9 +297,11 @@ fn plot(
         .allow_boxed_zoom(false)
         .allow_double_click_reset(false)
         .show_background(false)
+        .grid_color(palette.border)
         .sense(Sense::click_and_drag())
         .y_axis_min_width(52.0)
         .y_axis_formatter(|mark, _| text::number(Some(mark.value), usize::from(mark.step_size < 1.0)))
+        .y_grid_spacer(|input| value_marks(input.bounds))
         .x_grid_spacer(|input| clock_marks(input.bounds, to - from))
         .x_axis_formatter(|mark, _| text::clock_of(mark.value, mark.step_size < 60.0))
         .label_formatter(move |position| match position {
@@ -361,6 +376,17 @@ fn bounds(trace: &Trace, (from, to): (f64, f64), least: f64) -> (f64, f64) {
 fn clock_marks((from, to): (f64, f64), length: f64) -> Vec<egui_plot::GridMark> {
     const STEPS: [f64; 11] = [5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0];
     let step_size = STEPS.into_iter().find(|step| length / step <= 9.0).unwrap_or(14_400.0);
+    marks((from, to), step_size)
+}
+
+/// Marks at round values, some four over the height.
+fn value_marks((low, high): (f64, f64)) -> Vec<egui_plot::GridMark> {
+    const STEPS: [f64; 9] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0];
+    let step_size = STEPS.into_iter().find(|step| (high - low) / step <= 5.0).unwrap_or(50.0);
+    marks((low, high), step_size)
+}
+
+fn marks((from, to): (f64, f64), step_size: f64) -> Vec<egui_plot::GridMark> {
     let first = (from / step_size).ceil() as i64;
     let last = (to / step_size).floor() as i64;
     (first..=last).take(40).map(|number| egui_plot::GridMark { value: number as f64 * step_size, step_size }).collect()

@@ -14,8 +14,9 @@ mod stations;
 pub use self::{jobs::JobsView, live::LiveView, log::LogView, shadow::ShadowDraft, site::SiteDraft};
 
 use eframe::egui::{
-    Color32, Rect, ScrollArea, Ui, pos2,
+    Align, Color32, Layout, Rect, ScrollArea, Ui, pos2,
     text::{LayoutJob, TextWrapping},
+    vec2,
 };
 
 use super::{
@@ -87,6 +88,28 @@ fn board_tabs(ui: &mut Ui, state: &AppState, view: &mut View) {
     });
 }
 
+/// Things in rows of equal columns; each is given the width of a text field that fills its column.
+fn grid<T>(ui: &mut Ui, all: &[T], columns: usize, mut show: impl FnMut(&mut Ui, f32, &T)) {
+    const GAP: f32 = 16.0;
+    // The margins of a text field.
+    const MARGINS: f32 = 26.0;
+    let columns = columns.max(1);
+    let width = ((ui.available_width() - GAP * (columns as f32 - 1.0)) / columns as f32).floor();
+    for (row, things) in all.chunks(columns).enumerate() {
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = GAP;
+            for (column, thing) in things.iter().enumerate() {
+                ui.push_id((row, column), |ui| {
+                    ui.allocate_ui_with_layout(vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
+                        ui.set_width(width);
+                        show(ui, width - MARGINS, thing);
+                    });
+                });
+            }
+        });
+    }
+}
+
 /// Words in one line, cut off where their cell ends.
 fn cut_to(ui: &Ui, cell: Rect, step: Type, color: Color32, words: &str) {
     let mut job = LayoutJob::simple_singleline(words.to_owned(), step.font(), color);
@@ -100,3 +123,7 @@ fn cut_to(ui: &Ui, cell: Rect, step: Type, color: Color32, words: &str) {
 fn settings_of(state: &AppState) -> Settings {
     state.settings.clone().unwrap_or_default()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test states what it expects")]
+mod tests;

@@ -37,18 +37,18 @@ pub struct ShadowDraft {
 /// Fields of the form in its order: key, words, unit.
 const FIELDS: [(&str, &str, &str); 13] = [
     ("interval_secs", "Measure every", "s"),
-    ("freezer_warning_celsius", "Freezer warning above", "°C"),
-    ("freezer_warning_secs", "…for", "s"),
-    ("freezer_critical_celsius", "Freezer critical above", "°C"),
-    ("freezer_critical_secs", "…for", "s"),
-    ("freezer_clear_celsius", "Freezer well below", "°C"),
-    ("freezer_clear_secs", "…for", "s"),
-    ("supply_warning_volts", "Supply warning below", "V"),
-    ("supply_warning_secs", "…for", "s"),
-    ("supply_critical_volts", "Supply critical below", "V"),
-    ("supply_critical_secs", "…for", "s"),
-    ("door_warning_secs", "Door open, warning after", "s"),
-    ("door_critical_secs", "Door open, critical after", "s"),
+    ("freezer_warning_celsius", "Freezer warning", "°C"),
+    ("freezer_warning_secs", "Freezer warning after", "s"),
+    ("freezer_critical_celsius", "Freezer critical", "°C"),
+    ("freezer_critical_secs", "Freezer critical after", "s"),
+    ("freezer_clear_celsius", "Freezer well again", "°C"),
+    ("freezer_clear_secs", "Freezer well after", "s"),
+    ("supply_warning_volts", "Supply warning", "V"),
+    ("supply_warning_secs", "Supply warning after", "s"),
+    ("supply_critical_volts", "Supply critical", "V"),
+    ("supply_critical_secs", "Supply critical after", "s"),
+    ("door_warning_secs", "Door warning after", "s"),
+    ("door_critical_secs", "Door critical after", "s"),
 ];
 
 impl ShadowDraft {
@@ -257,20 +257,11 @@ fn form(ui: &mut Ui, thing: &ThingName, view: &mut View) {
             say(ui, Type::H3, "Settings desired of the board");
             is_closed = ui.add(Button::ghost("Close without a change").icon(Icon::X)).clicked();
         });
-        let (columns, spacing) = (if ui.available_width() > 1100.0 { 6.0 } else { 4.0 }, 12.0);
-        let width = ((ui.available_width() - spacing * (columns - 1.0)) / columns).floor() - 26.0;
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = spacing;
-            for (key, name, unit) in FIELDS {
-                let Some(typed) = draft.typed.get_mut(key) else { continue };
-                let name = format!("{name}, {unit}");
-                let error = wrong.as_ref().filter(|(of, _)| *of == key).map(|(_, why)| why.as_str());
-                ui.push_id(key, |ui| {
-                    ui.allocate_ui(vec2(width + 26.0, 76.0), |ui| {
-                        Field::new(&name, typed).width(width).error(error).show(ui)
-                    })
-                });
-            }
+        let columns = if ui.available_width() > 1100.0 { 5 } else { 3 };
+        super::grid(ui, &FIELDS, columns, |ui, width, (key, name, unit)| {
+            let Some(typed) = draft.typed.get_mut(key) else { return };
+            let error = wrong.as_ref().filter(|(of, _)| of == key).map(|(_, why)| why.as_str());
+            Field::new(&format!("{name}, {unit}"), typed).width(width).error(error).show(ui);
         });
         if let Some((_, why)) = wrong.as_ref().filter(|(key, _)| key.is_empty()) {
             widgets::banner(ui, Status::Fail, why, None);

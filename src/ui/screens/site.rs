@@ -1,6 +1,6 @@
 //! The site profile, as fields or as text, checked before it is taken.
 
-use eframe::egui::{FontSelection, TextEdit, Ui, vec2};
+use eframe::egui::{FontSelection, TextEdit, Ui};
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use super::{check, settings_of};
@@ -209,21 +209,19 @@ fn group(
     card(ui, |ui| {
         ui.set_min_width(ui.available_width());
         say(ui, Type::H3, title);
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(16.0, 12.0);
-            for (path, name, hint) in fields {
-                let before = value_at(document, path).unwrap_or_default();
-                let mut typed = before.clone();
-                let key = path.last().copied().unwrap_or_default();
-                // The message of the profile's check names the key it is about.
-                let error = wrong.filter(|problem| problem.sentence.contains(key)).map(|_| "Look at the message above");
-                ui.push_id(path, |ui| Field::new(name, &mut typed).hint(hint).error(error).width(270.0).show(ui));
-                if typed != before {
-                    view.site.put(path, &typed);
-                }
+        let columns = if ui.available_width() > 1100.0 { 4 } else { 3 };
+        super::grid(ui, fields, columns, |ui, width, (path, name, hint)| {
+            let before = value_at(document, path).unwrap_or_default();
+            let mut typed = before.clone();
+            let key = path.last().copied().unwrap_or_default();
+            // The message of the profile's check names the key it is about.
+            let error = wrong.filter(|problem| problem.sentence.contains(key)).map(|_| "Look at the message above");
+            Field::new(name, &mut typed).hint(hint).error(error).width(width).show(ui);
+            if typed != before {
+                view.site.put(path, &typed);
             }
-            more(ui, view);
         });
+        ui.horizontal_top(|ui| more(ui, view));
     });
 }
 
@@ -238,6 +236,7 @@ fn passphrase(ui: &mut Ui, document: &DocumentMut, view: &mut View) {
             let edit = TextEdit::singleline(&mut typed)
                 .password(!view.site.passphrase_shown)
                 .margin(eframe::egui::Margin::symmetric(12, 10))
+                .min_size(eframe::egui::vec2(0.0, crate::ui::tokens::metric::CONTROL))
                 .desired_width(200.0);
             ui.add(edit).labelled_by(name.id);
             let (icon, words) =
@@ -259,7 +258,7 @@ fn file_ui(ui: &mut Ui, key: &'static str, name: &'static str, hint: &str, docum
         let width = (ui.available_width() - 240.0).clamp(200.0, 640.0);
         Field::new(name, &mut typed).hint(hint).mono().width(width).show(ui);
         ui.vertical(|ui| {
-            ui.add_space(28.0);
+            ui.add_space(24.0);
             if ui.add(Button::secondary("Choose…").icon(Icon::FolderOpen)).clicked() {
                 view.file = Some(FileAsk::new(name, Purpose::SiteKey(key), ""));
             }
