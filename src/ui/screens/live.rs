@@ -1,7 +1,7 @@
 //! The readings of a board as they arrive: the driver's light, big numbers, plots of a day, the proof.
 
 use eframe::egui::{
-    Align, ColorImage, CursorIcon, Key, Layout, Rect, Sense, Ui, ViewportCommand, style::ScrollAnimation,
+    Align, ColorImage, CursorIcon, Key, Layout, Rect, Sense, Ui, ViewportCommand, style::ScrollAnimation, vec2,
 };
 use egui_plot::{Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, Points, Span, VLine};
 use time::OffsetDateTime;
@@ -29,6 +29,8 @@ use crate::{
 
 /// Stretches that can be shown, minutes.
 const STRETCHES: [(u32, &str); 4] = [(10, "10 min"), (60, "1 h"), (360, "6 h"), (1440, "24 h")];
+/// Height of a tile, pt.
+const TILE_HEIGHT: f32 = 136.0;
 /// The shortest stretch that can be zoomed to, seconds.
 const SHORTEST_SECS: f64 = 30.0;
 /// The longest: a day and some room beside it, seconds.
@@ -194,7 +196,10 @@ fn tiles(ui: &mut Ui, live: &Live, now: OffsetDateTime) {
             ui.spacing_mut().item_spacing.x = 16.0;
             for (name, value, unit, abnormal, below) in row {
                 let (value, below) = (value.clone(), below.clone());
-                Tile { name, value, unit, abnormal: *abnormal, below }.show(ui, width);
+                let tile = Tile { name, value, unit, abnormal: *abnormal, below };
+                ui.allocate_ui_with_layout(vec2(width, TILE_HEIGHT), Layout::top_down(Align::Min), |ui| {
+                    tile.show(ui, width)
+                });
             }
         });
     }

@@ -91,8 +91,8 @@ fn board_tabs(ui: &mut Ui, state: &AppState, view: &mut View) {
 /// Things in rows of equal columns; each is given the width of a text field that fills its column.
 fn grid<T>(ui: &mut Ui, all: &[T], columns: usize, mut show: impl FnMut(&mut Ui, f32, &T)) {
     const GAP: f32 = 16.0;
-    // The margins of a text field.
-    const MARGINS: f32 = 26.0;
+    // Room for the edge of a text field.
+    const MARGINS: f32 = 4.0;
     let columns = columns.max(1);
     let width = ((ui.available_width() - GAP * (columns as f32 - 1.0)) / columns as f32).floor();
     for (row, things) in all.chunks(columns).enumerate() {

@@ -59,6 +59,13 @@ fn press(harness: &mut Harness<'static, Screen>, name: &str) {
     harness.run_steps(3);
 }
 
+fn type_into(harness: &mut Harness<'static, Screen>, name: &str, words: &str) {
+    harness.get_by_role_and_label(Role::TextInput, name).focus();
+    harness.run_steps(2);
+    harness.get_by_role_and_label(Role::TextInput, name).type_text(words);
+    harness.run_steps(3);
+}
+
 fn thing() -> ThingName {
     "truckSensor01".parse().unwrap()
 }
@@ -106,8 +113,7 @@ fn a_job_is_searched_for_and_opened() {
     let jobs = vec![passed.clone(), job("T002", JobState::Failed)];
     let mut harness = screen(Place::Jobs, vec![Update::Jobs(jobs.into())]);
     harness.get_by_label("2 jobs");
-    harness.get_by_role_and_label(Role::TextInput, "Search").type_text("t001");
-    harness.run_steps(3);
+    type_into(&mut harness, "Search", "t001");
     harness.get_by_label("1 job");
     press(&mut harness, "Job of truck T001: Passed, 2026-11-27 08:00:00 UTC");
     assert_eq!(ordered(&harness), [Command::OpenJob { job: passed.job.clone() }]);
@@ -124,10 +130,7 @@ fn a_file_is_saved_under_the_path_that_is_typed() {
     harness.run_steps(4);
     press(&mut harness, "Save");
     assert_eq!(ordered(&harness), [], "without a path nothing is saved");
-    harness.get_by_role_and_label(Role::TextInput, "File").focus();
-    harness.run_steps(2);
-    harness.get_by_role_and_label(Role::TextInput, "File").type_text("/tmp/jobs.csv");
-    harness.run_steps(3);
+    type_into(&mut harness, "File", "/tmp/jobs.csv");
     press(&mut harness, "Save");
     assert_eq!(ordered(&harness), [Command::SaveFile { file: "/tmp/jobs.csv".into(), bytes: b"x".to_vec() }]);
     assert!(!harness.state().view.is_asking());
@@ -147,10 +150,7 @@ fn a_change_of_the_shadow_is_checked_before_it_can_be_applied() {
     assert_eq!(edit.words, "Change settings");
     harness.state_mut().view.act(edit.deed.unwrap());
     harness.run_steps(3);
-    harness.get_by_role_and_label(Role::TextInput, "Measure every, s").focus();
-    harness.run_steps(2);
-    harness.get_by_role_and_label(Role::TextInput, "Measure every, s").type_text("000000");
-    harness.run_steps(3);
+    type_into(&mut harness, "Measure every, s", "000000");
     let Screen { state, view, .. } = harness.state();
     let refused = bar(state, view);
     assert!(refused.sentence.starts_with("Measure every: "), "{}", refused.sentence);
@@ -177,8 +177,7 @@ fn a_site_with_a_wrong_line_is_told_and_cannot_be_saved() {
     let site = Site::parse(&text).unwrap();
     let site = SiteView { file: Some("/tmp/site.toml".into()), text, site };
     let mut harness = screen(Place::Site, vec![Update::Site(Box::new(site))]);
-    harness.get_by_role_and_label(Role::TextInput, "Measure every, seconds").type_text("often");
-    harness.run_steps(3);
+    type_into(&mut harness, "Measure every, seconds", "often");
     let Screen { state, view, .. } = harness.state();
     let refused = bar(state, view);
     assert!(refused.sentence.contains("line 2"), "{}", refused.sentence);
