@@ -304,7 +304,7 @@ fn plot(
         .show_background(false)
         .grid_color(palette.border)
         .sense(Sense::click_and_drag())
-        .y_axis_min_width(52.0)
+        .y_axis_min_width(64.0)
         .y_axis_formatter(|mark, _| text::number(Some(mark.value), usize::from(mark.step_size < 1.0)))
         .y_grid_spacer(|input| value_marks(input.bounds))
         .x_grid_spacer(|input| clock_marks(input.bounds, to - from))
