@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use coldbench::{
-    adapters::tls,
+    adapters::{log::LogRing, tls},
     cli::{
         self, Arguments, Exit,
         args::{Command, Demo, Window},
@@ -15,13 +15,11 @@ use coldbench::{
     wiring::Wiring,
 };
 use tokio::runtime::Runtime;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // What libraries have to say goes to standard error, and only when it is asked for.
-    let filter = EnvFilter::try_from_env("COLDBENCH_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = start_log();
     tls::install_provider();
     let _ = open::local_offset();
     let exit = tokio::runtime::Builder::new_multi_thread()
@@ -30,7 +28,7 @@ fn main() -> ExitCode {
         .build()
         .map_err(|error| Problem::new("program.start", error.to_string(), "Close other programs and try again"))
         .and_then(|runtime| {
-            let exit = run(arguments.command.unwrap_or(Command::Window(Window::default())), &runtime);
+            let exit = run(arguments.command.unwrap_or(Command::Window(Window::default())), &runtime, log);
             // A line that waits for somebody's input cannot be broken off; it must not hold the program.
             runtime.shutdown_background();
             exit
@@ -44,12 +42,25 @@ fn main() -> ExitCode {
     )
 }
 
-fn run(command: Command, runtime: &Runtime) -> Result<Exit, Problem> {
+/// What libraries have to say goes to standard error, and only when it is asked for. What the program itself has to say
+/// is kept besides, for the support bundle.
+fn start_log() -> LogRing {
+    let asked = EnvFilter::try_from_env("COLDBENCH_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    let log = LogRing::default();
+    let kept = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(log.clone());
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(asked))
+        .with(kept.with_filter(EnvFilter::new("warn,coldbench=info")))
+        .init();
+    log
+}
+
+fn run(command: Command, runtime: &Runtime, log: LogRing) -> Result<Exit, Problem> {
     match command {
-        Command::Demo(demo) => run_demo(demo, runtime),
+        Command::Demo(demo) => run_demo(demo, runtime, log),
         Command::Window(window) => {
             let wiring = Wiring::of_user()?.with_ports(window.port).with_files(window.site.site, window.ledger.ledger);
-            open_window(Arc::new(wiring), runtime, false)
+            open_window(Arc::new(wiring.with_log(log)), runtime, false)
         }
         command => Ok(runtime.block_on(cli::run(command, Arc::new(Wiring::of_user()?)))),
     }
@@ -61,7 +72,7 @@ fn open_window(wiring: Arc<Wiring>, runtime: &Runtime, demo: bool) -> Result<Exi
 }
 
 /// The sandbox: served only, or with a front end on it.
-fn run_demo(demo: Demo, runtime: &Runtime) -> Result<Exit, Problem> {
+fn run_demo(demo: Demo, runtime: &Runtime, log: LogRing) -> Result<Exit, Problem> {
     let failed = |error: &dyn ToString| {
         Problem::new("sandbox.start", error.to_string(), "Name another folder with --dir, and check the disk")
     };
@@ -75,7 +86,7 @@ fn run_demo(demo: Demo, runtime: &Runtime) -> Result<Exit, Problem> {
         return Ok(runtime.block_on(cli::demo::serve(&facts, demo.json)));
     }
     let key = (facts.access_key_id, facts.secret_access_key);
-    let world = Arc::new(Wiring::in_folder(&dir, facts.site_file, facts.ports.clone(), key));
+    let world = Arc::new(Wiring::in_folder(&dir, facts.site_file, facts.ports.clone(), key).with_log(log));
     if open::has_display() && !demo.terminal && !demo.json {
         return open_window(world, runtime, true);
     }

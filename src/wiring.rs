@@ -19,6 +19,7 @@ use crate::{
         host_key::RcgenKeys,
         image,
         ledger::{FileSealer, SqliteLedger},
+        log::LogRing,
         tls,
     },
     app::world::{CloudSide, OpenLedger, Templates, World},
@@ -40,6 +41,8 @@ pub struct Wiring {
     named_ports: Vec<String>,
     /// An access key instead of the technician's login.
     access_key: Option<(String, String)>,
+    /// What the program said last.
+    log: LogRing,
 }
 
 impl Wiring {
@@ -49,7 +52,14 @@ impl Wiring {
     /// `files.home` when the user has no home folder.
     pub fn of_user() -> Result<Self, Problem> {
         let folders = Folders::of_user()?;
-        Ok(Wiring { folders, site_file: None, ledger_file: None, named_ports: Vec::new(), access_key: None })
+        Ok(Wiring {
+            folders,
+            site_file: None,
+            ledger_file: None,
+            named_ports: Vec::new(),
+            access_key: None,
+            log: LogRing::default(),
+        })
     }
 
     /// The same, with ports that the system does not list.
@@ -73,7 +83,14 @@ impl Wiring {
             ledger_file: Some(dir.join("ledger.sqlite")),
             named_ports,
             access_key: Some(access_key),
+            log: LogRing::default(),
         }
+    }
+
+    /// The same, with the log that the support bundle ends with.
+    pub fn with_log(mut self, log: LogRing) -> Self {
+        self.log = log;
+        self
     }
 
     async fn aws(&self, site: &Site) -> Result<AwsCloud, CloudError> {
@@ -150,6 +167,10 @@ impl World for Wiring {
 
     fn site_file(&self) -> PathBuf {
         self.site_file.clone().unwrap_or_else(|| self.folders.site_file())
+    }
+
+    fn log_lines(&self) -> Vec<String> {
+        self.log.lines()
     }
 
     async fn look_around(&self, site: &Site) -> Vec<Finding> {

@@ -8,5 +8,6 @@ pub mod files;
 pub mod host_key;
 pub mod image;
 pub mod ledger;
+pub mod log;
 mod ports_list;
 pub mod tls;

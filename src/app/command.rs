@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::settings::Settings;
 use crate::{
@@ -98,8 +98,9 @@ pub enum Command {
         thing: ThingName,
         /// The fields to change, a JSON object.
         desired: Value,
-        /// The version that the change was made for; another one in the cloud is a conflict.
-        version: Option<u64>,
+        /// What was desired when the change was made. Where something else is desired meanwhile, that is a conflict;
+        /// a board's reports, which change the version too, are none. Without it the change is made in any case.
+        seen: Option<Map<String, Value>>,
     },
     /// Take another site profile.
     LoadSite {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::{
     sync::mpsc,
     time::{Duration, timeout},
@@ -25,6 +25,8 @@ use crate::{
 
 /// The longest that any of it may take. A decommissioning and a sweep wait for the cloud many times.
 const LIMIT: Duration = Duration::from_secs(600);
+/// How often a change of a shadow is tried again while its board reports in between.
+const MAX_TRIES: u32 = 5;
 /// Events of a job that may wait.
 const EVENTS: usize = 256;
 
@@ -54,7 +56,7 @@ async fn work(office: &Office, command: Command) -> Result<(), Problem> {
         }
         Command::Decommission { thing } => decommission_in_cloud(office, &thing).await?,
         Command::ReadShadow { thing } => tell_shadow(office, thing).await?,
-        Command::SetDesired { thing, desired, version } => set_desired(office, thing, desired, version).await?,
+        Command::SetDesired { thing, desired, seen } => set_desired(office, thing, desired, seen).await?,
         Command::LoadSite { file } => load_site(office, file).await?,
         Command::SaveSite { text, file } => save_site(office, text, file).await?,
         Command::Doctor => {
@@ -94,9 +96,13 @@ async fn work(office: &Office, command: Command) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Tells the settings that were kept, or the usual ones.
+/// Tells the settings that were kept, or the usual ones, and where they are kept.
 pub(super) async fn tell_settings(office: &Office) {
-    let kept = office.ledger().ok().and_then(|open| open.ledger.recall(settings::KEY).ok().flatten());
+    let open = office.ledger().ok();
+    let kept = open.as_ref().and_then(|open| open.ledger.recall(settings::KEY).ok().flatten());
+    if let Some(open) = open {
+        office.outbox.tell(Update::LedgerFile(open.file)).await;
+    }
     let settings: Settings = kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     office.outbox.tell(Update::Settings(settings)).await;
 }
@@ -123,22 +129,37 @@ async fn tell_shadow(office: &Office, thing: ThingName) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn set_desired(office: &Office, thing: ThingName, desired: Value, version: Option<u64>) -> Result<(), Problem> {
+async fn set_desired(
+    office: &Office,
+    thing: ThingName,
+    desired: Value,
+    seen: Option<Map<String, Value>>,
+) -> Result<(), Problem> {
     if !desired.is_object() {
         return Err(Problem::new("input.json", "What is desired is not a JSON object", "Write fields with values"));
     }
     let cloud = office.cloud().await?.cloud;
-    match cloud.set_desired(&thing, &desired, version).await {
-        // The answer of an update holds only what was changed, so the whole is read.
-        Ok(_) => tell_shadow(office, thing).await,
-        Err(CloudError::Conflict { operation, why }) => match cloud.shadow(&thing).await? {
-            Some(theirs) => {
-                office.outbox.tell(Update::ShadowConflict { thing, mine: desired, theirs: Box::new(theirs) }).await;
-                Ok(())
-            }
-            None => Err(CloudError::Conflict { operation, why }.into()),
-        },
-        Err(error) => Err(error.into()),
+    let mut tries = 0;
+    loop {
+        let version = match &seen {
+            None => None,
+            Some(seen) => match cloud.shadow(&thing).await? {
+                Some(theirs) if theirs.state.desired != *seen => {
+                    let theirs = Box::new(theirs);
+                    office.outbox.tell(Update::ShadowConflict { thing, mine: desired, theirs }).await;
+                    return Ok(());
+                }
+                Some(same) => Some(same.version),
+                None => None,
+            },
+        };
+        match cloud.set_desired(&thing, &desired, version).await {
+            // The answer of an update holds only what was changed, so the whole is read.
+            Ok(_) => return tell_shadow(office, thing).await,
+            // The board reported, or somebody was faster: the next look tells which.
+            Err(CloudError::Conflict { .. }) if tries < MAX_TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

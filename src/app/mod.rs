@@ -21,6 +21,7 @@ mod office;
 mod operator;
 pub mod outbox;
 pub mod proof;
+pub mod readings_file;
 mod recognise;
 pub mod run;
 pub mod sensing;

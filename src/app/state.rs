@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -54,6 +55,8 @@ pub struct AppState {
     pub login: Option<Result<Login, Problem>>,
     /// The window's settings; `None` until they were read.
     pub settings: Option<Settings>,
+    /// Where the record is; `None` until it was opened.
+    pub ledger_file: Option<PathBuf>,
     /// What happened, oldest first, for the log panel and for toasts.
     pub notices: VecDeque<Notice>,
     /// Notices ever told; tells a screen how many are new.
@@ -148,6 +151,7 @@ impl AppState {
             Update::Login(login) => self.login = Some(login),
             Update::FileSaved { file } => self.notice(Weight::Done, None, format!("Saved {}", file.display()), None),
             Update::Settings(settings) => self.settings = Some(settings),
+            Update::LedgerFile(file) => self.ledger_file = Some(file),
             Update::Failed { port, doing, problem } => {
                 let text = format!("{doing} failed: {}", problem.sentence);
                 self.notice(Weight::Failed, port, text, Some(problem));

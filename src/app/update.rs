@@ -135,6 +135,8 @@ pub enum Update {
     },
     /// The window's settings.
     Settings(Settings),
+    /// Where the record is.
+    LedgerFile(PathBuf),
     /// What was asked could not be done.
     Failed {
         /// The port it was about.

@@ -76,7 +76,8 @@ impl Window {
     pub fn new(context: &Context, link: Box<dyn Link>, options: Options) -> Self {
         theme::install(context);
         let mut view = View::default();
-        for command in [Command::Refresh, Command::LoadJobs, Command::LoadSite { file: None }, Command::ReadLogin] {
+        let site = Command::LoadSite { file: None };
+        for command in [Command::Refresh, Command::LoadJobs, site, Command::ReadLogin, Command::Doctor] {
             view.order(command);
         }
         if options.demo {
@@ -195,7 +196,7 @@ impl Window {
             settings.zoom_percent = u16::try_from(next).unwrap_or(settings.zoom_percent);
             self.view.order(Command::SaveSettings { settings });
         }
-        if self.view.asking.is_some() {
+        if self.view.is_asking() {
             return;
         }
         let stations = [Key::F5, Key::F6, Key::F7, Key::F8];
@@ -296,7 +297,7 @@ impl Window {
         let focused = ui.memory(|memory| memory.focused()).is_some();
         let typing = ui.ctx().text_edit_focused();
         let free = !focused || typing && self.view.place != Place::Stations && self.view.place != Place::Site;
-        free && self.view.asking.is_none() && ui.input(|input| input.key_pressed(Key::Enter))
+        free && !self.view.is_asking() && ui.input(|input| input.key_pressed(Key::Enter))
     }
 
     fn ask(&mut self, context: &Context) {

@@ -5,9 +5,11 @@
 //! - [`app`] is the frame round the screens, `view` what it remembers.
 
 pub mod app;
+mod dialogs;
 pub mod fonts;
 pub mod icons;
 pub mod open;
+mod picture;
 mod screens;
 pub mod text;
 pub mod theme;

@@ -82,4 +82,9 @@ impl eframe::App for Native {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         self.0.ui(ui);
     }
+
+    /// Size and place of the window are kept; everything else is in the settings.
+    fn persist_egui_memory(&self) -> bool {
+        false
+    }
 }

@@ -85,6 +85,32 @@ pub fn both_clocks(at: OffsetDateTime, local: UtcOffset) -> String {
     if local.is_utc() { format!("{utc} UTC") } else { format!("{utc} UTC ({} here)", local_clock(at, local)) }
 }
 
+/// Date and time in UTC, with the time here beside it where it is another.
+pub fn utc_and_local(at: OffsetDateTime) -> String {
+    let local = super::open::local_offset();
+    if local.is_utc() { utc(at) } else { format!("{} ({} here)", utc(at), local_clock(at, local)) }
+}
+
+/// The time of day in UTC of a place on a plot, seconds since 1970: "14:05", or "14:05:09".
+pub fn clock_of(unix_secs: f64, with_seconds: bool) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(unix_secs as i64).map_or_else(|_| NO_VALUE.to_owned(), clock);
+    if with_seconds { at } else { at.get(..5).unwrap_or(&at).to_owned() }
+}
+
+/// A name of the record as a heading: "register" becomes "Register".
+pub fn sentence_case(name: &str) -> String {
+    let mut letters = name.replace(['_', '-'], " ").chars().collect::<Vec<_>>();
+    if let Some(first) = letters.first_mut() {
+        *first = first.to_ascii_uppercase();
+    }
+    letters.into_iter().collect()
+}
+
+/// The day in UTC: "2026-03-01".
+pub fn date_of(at: OffsetDateTime) -> String {
+    date(at.to_offset(UtcOffset::UTC))
+}
+
 fn date(at: OffsetDateTime) -> String {
     format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day())
 }
@@ -118,6 +144,12 @@ mod tests {
         assert_eq!([duration(7.6), duration(125.0), duration(3780.0)], ["8 s", "2 min 05 s", "1 h 03 min"]);
         assert_eq!([bytes(512), bytes(4_200), bytes(1_440_000)], ["512 B", "4.2 kB", "1.4 MB"]);
         assert_eq!(count(1, "board", "boards"), "1 board");
+    }
+
+    #[test]
+    fn names_of_the_record_become_headings() {
+        assert_eq!(sentence_case("freezer_warning"), "Freezer warning");
+        assert_eq!(sentence_case(""), "");
     }
 
     #[test]

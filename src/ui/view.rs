@@ -1,5 +1,9 @@
 //! What the window itself remembers: which screen is open, what is typed, what is asked.
 
+use super::{
+    dialogs::{Errands, FileAsk},
+    screens::{JobsView, LiveView, LogView, ShadowDraft, SiteDraft},
+};
 use crate::{
     app::{command::Command, live::Live, state::AppState, station::Station},
     commission::sweep::Leftover,
@@ -59,6 +63,10 @@ pub enum Deed {
     OrderAndGo(Command, Place),
     /// Asks first.
     Ask(Asking),
+    /// Asks where a file goes or comes from.
+    File(FileAsk),
+    /// Opens the form of what is desired of a board.
+    Edit(ShadowDraft),
 }
 
 /// A button of the bar at the bottom.
@@ -119,18 +127,28 @@ pub struct View {
     pub answer: String,
     /// The step whose details are open.
     pub step: Option<usize>,
-    /// What the record is searched for.
-    pub search: String,
+    /// How the record is searched.
+    pub jobs: JobsView,
     /// The chosen job.
     pub job: Option<JobId>,
-    /// Stretch of the plots, minutes.
-    pub minutes: u32,
-    /// Interval to be desired, as typed, seconds.
-    pub interval: String,
-    /// The site profile as typed; `None` while it is as read.
-    pub site_text: Option<String>,
+    /// What the plots show.
+    pub live: LiveView,
+    /// What is to be desired of a board, as typed; `None` while nothing is changed.
+    pub shadow: Option<ShadowDraft>,
+    /// Version of the shadow whose conflict was settled.
+    pub settled: Option<u64>,
+    /// The site profile as typed.
+    pub site: SiteDraft,
+    /// When what happened was first seen.
+    pub log: LogView,
     /// What is asked.
     pub asking: Option<Asking>,
+    /// Whether to leave the technician profile is asked.
+    pub leaving_profile: bool,
+    /// The file that is asked for.
+    pub file: Option<FileAsk>,
+    /// What is done beside the screen.
+    pub errands: Errands,
     /// What is ordered in this frame.
     pub orders: Vec<Command>,
 }
@@ -148,8 +166,13 @@ impl View {
     }
 
     /// The readings of the chosen board.
-    pub fn live<'a>(&self, state: &'a AppState) -> Option<&'a Live> {
+    pub fn readings<'a>(&self, state: &'a AppState) -> Option<&'a Live> {
         Some(&self.station(state)?.live)
+    }
+
+    /// Something is asked in front of the screen, so its keys rest.
+    pub fn is_asking(&self) -> bool {
+        self.asking.is_some() || self.file.is_some() || self.leaving_profile
     }
 
     /// Does what a button says.
@@ -162,6 +185,8 @@ impl View {
                 self.place = place;
             }
             Deed::Ask(asking) => self.asking = Some(asking),
+            Deed::File(ask) => self.file = Some(ask),
+            Deed::Edit(draft) => self.shadow = Some(draft),
         }
     }
 
@@ -176,6 +201,9 @@ impl View {
             Command::Resume { port, .. } => (self.port, self.step) = (Some(port.clone()), None),
             Command::Keep { .. } | Command::Undo { .. } => self.step = None,
             _ => {}
+        }
+        if matches!(command, Command::FindLeftovers) {
+            self.jobs.leftovers_hidden = false;
         }
         self.orders.push(command);
     }

@@ -1,6 +1,7 @@
 //! The check before a shift.
 
 use eframe::egui::{Align, Layout, Ui};
+use time::OffsetDateTime;
 
 use crate::{
     app::{command::Command, state::AppState},
@@ -13,6 +14,9 @@ use crate::{
         widgets::{self, Button, Status, chip, key_value, note, say, toned_card},
     },
 };
+
+/// A sign-in that ends sooner may end within a job, seconds.
+const SOON_SECS: f64 = 1800.0;
 
 pub(super) fn bar(state: &AppState) -> Bar {
     let bad = state.findings.iter().flatten().filter(|finding| finding.state == FindingState::Bad).count();
@@ -27,8 +31,8 @@ pub(super) fn bar(state: &AppState) -> Bar {
 pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     login(ui, state, view);
     let Some(findings) = &state.findings else {
-        let sentence = "Clock, network, permissions, disk and drivers are looked at";
-        widgets::empty(ui, Icon::Stethoscope, "Not checked yet", sentence, None);
+        let sentence = "Clock, network, permissions, disk and drivers are being looked at";
+        widgets::empty(ui, Icon::Stethoscope, "Looking at this computer", sentence, None);
         return;
     };
     for finding in findings {
@@ -40,7 +44,7 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
         toned_card(ui, status.tone(), |ui| {
             ui.set_min_width(ui.available_width());
             ui.horizontal(|ui| {
-                say(ui, Type::H3, &finding.what);
+                say(ui, Type::H3, text::sentence_case(&finding.what));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| chip(ui, status, word));
             });
             note(ui, &finding.found);
@@ -51,14 +55,28 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     }
 }
 
-fn login(ui: &mut Ui, state: &AppState, view: &mut View) {
+/// Who is signed in to the cloud, and until when.
+pub(super) fn login(ui: &mut Ui, state: &AppState, view: &mut View) {
     widgets::card(ui, |ui| {
         ui.set_min_width(ui.available_width());
         match &state.login {
             Some(Ok(login)) => {
                 key_value(ui, "Signed in to account", &login.account);
-                let ends = login.expires.map_or("lasting".to_owned(), text::utc);
+                key_value(ui, "As", &login.arn);
+                let left = login.expires.map(|ends| (ends - OffsetDateTime::now_utc()).as_seconds_f64());
+                let ends = login.expires.map_or("without an end".to_owned(), text::utc_and_local);
                 key_value(ui, "Until", &ends);
+                match left {
+                    Some(..=0.0) => drop(chip(ui, Status::Fail, "The sign-in has ended")),
+                    Some(left) if left < SOON_SECS => {
+                        chip(ui, Status::Warn, &format!("Ends in {}", text::duration(left)));
+                    }
+                    _ => {}
+                }
+                if let Some(skew) = login.clock_skew_secs.filter(|skew| skew.abs() > 60) {
+                    let words = format!("This computer's clock is {} off", text::duration(skew.abs() as f64));
+                    chip(ui, Status::Warn, &words);
+                }
             }
             Some(Err(problem)) => {
                 let sentence = format!("{}. {}", problem.sentence, problem.advice);

@@ -159,7 +159,11 @@ impl Button<'_> {
             response.scroll_to_me(None);
         }
         if ui.is_rect_visible(rect) {
-            let paint = self.kind.paint(palette, response.hovered(), response.is_pointer_button_down_on());
+            let mut paint = self.kind.paint(palette, response.hovered(), response.is_pointer_button_down_on());
+            if palette.high_contrast && !enabled {
+                // Its fill is left out, so its words must stand on the ground.
+                paint.text = palette.text_disabled;
+            }
             paint_frame(ui, rect, &paint, palette, enabled);
             let left = rect.center().x - content / 2.0;
             if let Some(icon) = self.icon {
