@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-use super::NorFlash;
+use super::{FlashError, SECTOR_LEN};
 
 const HEADER_LEN: u32 = 24;
 const SEGMENT_HEADER_LEN: u32 = 8;
@@ -15,22 +15,27 @@ const DIGEST_LEN: u32 = 32;
 /// SHA-256 over the whole app image that starts at the partition's first byte, its appended digest included: the
 /// digest of the file that was flashed. `None` when there is no image, or its own digest does not fit.
 ///
+/// `read` fills the bytes from an address that is a multiple of four; most of the image is asked for by whole sectors.
+///
 /// The layout is that of ESP-IDF's guide, "App image format": header, segments, checksum at the end of a block of 16
 /// bytes, SHA-256 over all before.
-pub fn digest(flash: &mut impl NorFlash, partition: Range<u32>) -> Option<[u8; 32]> {
-    let hashed_len = len_before_digest(flash, &partition)?;
+pub fn digest(
+    mut read: impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>,
+    partition: Range<u32>,
+) -> Option<[u8; 32]> {
+    let hashed_len = len_before_digest(&mut read, &partition)?;
     let mut hasher = Sha256::new();
     let mut at = partition.start;
     let end = partition.start + hashed_len;
     while at < end {
-        let mut chunk = Chunk([0; 1024]);
+        let mut chunk = Chunk([0; SECTOR_LEN as usize]);
         let len = chunk.0.len().min((end - at) as usize);
-        flash.read(at, &mut chunk.0[..len]).ok()?;
+        read(at, &mut chunk.0[..len]).ok()?;
         hasher.update(&chunk.0[..len]);
         at += len as u32;
     }
     let mut appended = [0; DIGEST_LEN as usize];
-    flash.read(end, &mut appended).ok()?;
+    read(end, &mut appended).ok()?;
     if hasher.clone().finalize()[..] != appended {
         return None;
     }
@@ -40,15 +45,18 @@ pub fn digest(flash: &mut impl NorFlash, partition: Range<u32>) -> Option<[u8; 3
 
 /// Aligned to words, because flash chips are read so.
 #[repr(align(4))]
-struct Chunk([u8; 1024]);
+struct Chunk([u8; SECTOR_LEN as usize]);
 
-fn len_before_digest(flash: &mut impl NorFlash, partition: &Range<u32>) -> Option<u32> {
+fn len_before_digest(
+    read: &mut impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>,
+    partition: &Range<u32>,
+) -> Option<u32> {
     let partition_len = partition.end.checked_sub(partition.start)?;
     if partition_len < HEADER_LEN {
         return None;
     }
     let mut header = [0; HEADER_LEN as usize];
-    flash.read(partition.start, &mut header).ok()?;
+    read(partition.start, &mut header).ok()?;
     let has_digest = header[23] == 1;
     if header[0] != MAGIC || header[1] > MAX_SEGMENTS || !has_digest {
         return None;
@@ -59,7 +67,7 @@ fn len_before_digest(flash: &mut impl NorFlash, partition: &Range<u32>) -> Optio
         if len.checked_add(SEGMENT_HEADER_LEN)? > partition_len {
             return None;
         }
-        flash.read(partition.start + len, segment.as_flattened_mut()).ok()?;
+        read(partition.start + len, segment.as_flattened_mut()).ok()?;
         let data_len = u32::from_le_bytes(segment[1]);
         if !data_len.is_multiple_of(4) {
             return None;
