@@ -10,9 +10,9 @@ use super::{
     report::{print_json, print_line},
 };
 use crate::{
-    app::world::World,
+    app::{hand_over::state_words, world::World},
     domain::{JobId, Problem},
-    ports::ledger::{JobRecord, JobState, StepEnd, StepRecord},
+    ports::ledger::{JobRecord, StepEnd, StepRecord},
 };
 
 pub(super) fn jobs(args: &args::Jobs, world: &Arc<dyn World>) -> Result<Exit, Stop> {
@@ -96,18 +96,6 @@ pub(super) fn no_such_job(job: &JobId) -> Problem {
 
 fn minute(time: OffsetDateTime) -> String {
     time.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).unwrap_or_default()
-}
-
-fn state_words(state: JobState) -> &'static str {
-    match state {
-        JobState::Running => "not ended",
-        JobState::Passed => "passed",
-        JobState::Failed => "failed",
-        JobState::Cancelled => "cancelled",
-        JobState::Undone => "undone",
-        JobState::PartlyUndone => "partly undone",
-        JobState::Decommissioned => "decommissioned",
-    }
 }
 
 fn end_words(step: &StepRecord) -> String {

@@ -170,6 +170,8 @@ def test_calibration_from_a_file(sandbox):
     file.write_text('thermometer_serial = "TL-1"\nmultimeter_serial = "MM-2"\n[[freezer]]\nreference_celsius = -20.0\n[[supply]]\nreference_volts = 12.6\n')
     done = sandbox.commission(calibration=file)
     assert done.returncode == 0, done.stdout[-3000:]
+    for event in events(done.stdout):
+        SCHEMA.validate(event)
     calibrate = next(e for e in events(done.stdout) if e["event"] == "step_finished" and e["step"] == "calibrate")
     assert calibrate["outcome"] in ("done", "warning")
 
