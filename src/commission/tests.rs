@@ -86,6 +86,7 @@ fn assert_proven(world: &World, context: &str) {
 fn assert_untouched(world: &World, context: &str) {
     let (cloud, board) = (lock(&world.cloud), lock(&world.board));
     assert!(cloud.is_empty(), "{context}: {:?} {:?}", cloud.things, cloud.certificates.keys());
+    assert!(cloud.policies.is_empty() && cloud.groups.is_empty(), "{context}: {:?} {:?}", cloud.policies, cloud.groups);
     assert!(board.holds_nothing(), "{context}");
     assert_eq!(board.calibration, Default::default(), "{context}");
 }

@@ -274,24 +274,37 @@ impl Undo<'_> {
             let removed = retire::gone_is_fine(cloud.remove_from_group(thing, &group).await);
             taken.check(format!("membership of {thing} in {group}"), removed);
         }
-        if let Some(policy) = noted::<PolicyName>(step, register::POLICY) {
-            match cloud.delete_policy(&policy).await {
-                Err(CloudError::Conflict { .. }) => taken.say(format!("policy {policy} stays, it is in use")),
-                other => taken.check(format!("policy {policy}"), retire::gone_is_fine(other)),
-            }
-        }
-        if let Some(group) = noted::<GroupName>(step, register::GROUP) {
-            match self.is_used(&group).await {
-                Ok(true) => taken.say(format!("group {group} stays, it is in use")),
-                Ok(false) => {
-                    let deleted = retire::gone_is_fine(cloud.delete_group(&group).await);
-                    taken.check(format!("group {group}"), deleted);
-                }
-                Err(error) => taken.check(format!("group {group}"), Err(error)),
-            }
-        }
+        self.policy(step, taken).await;
+        self.group(step, taken).await;
         if step.notes.contains_key(register::THING_TYPE) {
             taken.say("the thing type stays, types are shared");
+        }
+    }
+
+    async fn policy(&self, step: &StepRecord, taken: &mut Taken) {
+        let cloud = &*self.bench.cloud;
+        let Some(policy) = noted::<PolicyName>(step, register::POLICY) else { return };
+        match cloud.made_policy(&self.record.job, &policy).await {
+            Ok(false) => {}
+            Ok(true) => match cloud.delete_policy(&policy).await {
+                Err(CloudError::Conflict { .. }) => taken.say(format!("policy {policy} stays, it is in use")),
+                other => taken.check(format!("policy {policy}"), retire::gone_is_fine(other)),
+            },
+            Err(error) => taken.check(format!("policy {policy}"), Err(error)),
+        }
+    }
+
+    async fn group(&self, step: &StepRecord, taken: &mut Taken) {
+        let cloud = &*self.bench.cloud;
+        let Some(group) = noted::<GroupName>(step, register::GROUP) else { return };
+        let free = async { Ok(cloud.made_group(&self.record.job, &group).await? && !self.is_used(&group).await?) };
+        match free.await {
+            Ok(false) => taken.say(format!("group {group} stays, it is another job's or in use")),
+            Ok(true) => {
+                let deleted = retire::gone_is_fine(cloud.delete_group(&group).await);
+                taken.check(format!("group {group}"), deleted);
+            }
+            Err(error) => taken.check::<CloudError>(format!("group {group}"), Err(error)),
         }
     }
 

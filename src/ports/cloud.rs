@@ -44,10 +44,11 @@ pub trait Cloud: Send + Sync {
     async fn delete_certificate(&self, id: &CertificateId) -> Result<(), CloudError>;
 
     /// Creates a policy, or finds it with this document. One with another document is a [`CloudError::Conflict`].
-    /// `true` when it was created now.
-    async fn ensure_policy(&self, new: &NewPolicy) -> Result<bool, CloudError>;
+    async fn ensure_policy(&self, new: &NewPolicy) -> Result<(), CloudError>;
     /// Deletes a policy without targets.
     async fn delete_policy(&self, name: &PolicyName) -> Result<(), CloudError>;
+    /// Whether the policy exists and this job made it, as its tag says.
+    async fn made_policy(&self, job: &JobId, name: &PolicyName) -> Result<bool, CloudError>;
     /// Policies attached to a certificate.
     async fn policies_of(&self, certificate_arn: &str) -> Result<Vec<PolicyName>, CloudError>;
     /// Attaches a policy to a certificate.
@@ -64,8 +65,10 @@ pub trait Cloud: Send + Sync {
     /// Detaches it.
     async fn detach_principal(&self, thing: &ThingName, certificate_arn: &str) -> Result<(), CloudError>;
 
-    /// Creates a group, or finds it. `true` when it was created now.
-    async fn ensure_group(&self, new: &NewGroup) -> Result<bool, CloudError>;
+    /// Creates a group, or finds it.
+    async fn ensure_group(&self, new: &NewGroup) -> Result<(), CloudError>;
+    /// Whether the group exists and this job made it, as its tag says.
+    async fn made_group(&self, job: &JobId, name: &GroupName) -> Result<bool, CloudError>;
     /// Groups of a thing.
     async fn groups_of(&self, thing: &ThingName) -> Result<Vec<GroupName>, CloudError>;
     /// Adds a thing to a group.

@@ -60,7 +60,7 @@ pub async fn login_and_endpoint(cloud: &AwsCloud, site: &Site) {
 }
 
 pub async fn thing_types_groups_and_policies_are_found_again(cloud: &AwsCloud) {
-    let job = new_job();
+    let (job, another) = (new_job(), new_job());
     let kind = NewThingType {
         name: "sensor_Contract".parse().unwrap(),
         searchable_attributes: vec![TRUCK_ATTRIBUTE.to_owned()],
@@ -73,20 +73,28 @@ pub async fn thing_types_groups_and_policies_are_found_again(cloud: &AwsCloud) {
     cloud.deprecate_thing_type(&"never_made".parse().unwrap()).await.unwrap();
 
     let group = NewGroup { name: "contractTrucks".parse().unwrap(), job: job.clone() };
-    assert!(cloud.ensure_group(&group).await.unwrap());
-    assert!(!cloud.ensure_group(&group).await.unwrap());
+    cloud.ensure_group(&group).await.unwrap();
+    cloud.ensure_group(&NewGroup { job: another.clone(), ..group.clone() }).await.unwrap();
+    assert!(cloud.made_group(&job, &group.name).await.unwrap());
+    assert!(!cloud.made_group(&another, &group.name).await.unwrap());
     cloud.delete_group(&group.name).await.unwrap();
     cloud.delete_group(&group.name).await.unwrap();
+    assert!(!cloud.made_group(&job, &group.name).await.unwrap());
 
     let spaced = DOCUMENT.replace(':', ": ").replace("arn: aws: iot: us-east-1: *: ", "arn:aws:iot:us-east-1:*:");
     let spaced = spaced.replace("iot: Conn", "iot:Conn");
-    assert!(cloud.ensure_policy(&policy("contract", DOCUMENT, &job)).await.unwrap());
-    assert!(!cloud.ensure_policy(&policy("contract", &spaced, &job)).await.unwrap(), "white space means nothing");
+    cloud.ensure_policy(&policy("contract", DOCUMENT, &job)).await.unwrap();
+    // White space means nothing.
+    cloud.ensure_policy(&policy("contract", &spaced, &another)).await.unwrap();
     is_conflict(cloud.ensure_policy(&policy("contract", &DOCUMENT.replace("Allow", "Deny"), &job)).await);
     let broken = cloud.ensure_policy(&policy("broken", "{", &job)).await.unwrap_err();
     assert!(matches!(broken, CloudError::Invalid { operation: "CreatePolicy", .. }), "{broken:?}");
-    cloud.delete_policy(&"contract".parse().unwrap()).await.unwrap();
-    cloud.delete_policy(&"contract".parse().unwrap()).await.unwrap();
+    let name = "contract".parse().unwrap();
+    assert!(cloud.made_policy(&job, &name).await.unwrap());
+    assert!(!cloud.made_policy(&another, &name).await.unwrap());
+    cloud.delete_policy(&name).await.unwrap();
+    cloud.delete_policy(&name).await.unwrap();
+    assert!(!cloud.made_policy(&job, &name).await.unwrap());
 }
 
 pub async fn things(cloud: &AwsCloud) {

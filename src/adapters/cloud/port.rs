@@ -205,19 +205,19 @@ impl Cloud for AwsCloud {
         gone(self.run("DeleteCertificate", delete.send()).await)
     }
 
-    async fn ensure_policy(&self, new: &NewPolicy) -> Result<bool, CloudError> {
-        if self.policy_if_same(new).await?.is_some() {
-            return Ok(false);
+    async fn ensure_policy(&self, new: &NewPolicy) -> Result<(), CloudError> {
+        if self.has_policy(new).await? {
+            return Ok(());
         }
         let operation = "CreatePolicy";
         let create = self.inner.iot.create_policy().policy_name(new.name.as_str()).policy_document(&new.document);
         let create = create.tags(convert::job_tag(operation, &new.job)?);
         match self.run(operation, create.send()).await {
-            Ok(_) => Ok(true),
-            // Made between the two requests: by another bench, or by our own whose reply was lost. The tag tells.
-            Err(conflict @ CloudError::Conflict { .. }) => match self.policy_if_same(new).await? {
-                Some(arn) => self.is_made_by(&arn, &new.job).await,
-                None => Err(conflict),
+            Ok(_) => Ok(()),
+            // Made between the two requests: by another bench, or by our own whose reply was lost.
+            Err(conflict @ CloudError::Conflict { .. }) => match self.has_policy(new).await? {
+                true => Ok(()),
+                false => Err(conflict),
             },
             Err(error) => Err(error),
         }
@@ -225,6 +225,14 @@ impl Cloud for AwsCloud {
 
     async fn delete_policy(&self, name: &PolicyName) -> Result<(), CloudError> {
         gone(self.run("DeletePolicy", self.inner.iot.delete_policy().policy_name(name.as_str()).send()).await)
+    }
+
+    async fn made_policy(&self, job: &JobId, name: &PolicyName) -> Result<bool, CloudError> {
+        let get = self.inner.iot.get_policy().policy_name(name.as_str());
+        match if_found(self.run("GetPolicy", get.send()).await)? {
+            Some(found) => self.is_made_by(&convert::told("GetPolicy", "ARN", found.policy_arn)?, job).await,
+            None => Ok(false),
+        }
     }
 
     async fn policies_of(&self, certificate_arn: &str) -> Result<Vec<PolicyName>, CloudError> {
@@ -264,15 +272,24 @@ impl Cloud for AwsCloud {
         gone(self.run("DetachThingPrincipal", detach.send()).await)
     }
 
-    async fn ensure_group(&self, new: &NewGroup) -> Result<bool, CloudError> {
+    async fn ensure_group(&self, new: &NewGroup) -> Result<(), CloudError> {
         let describe = self.inner.iot.describe_thing_group().thing_group_name(new.name.as_str());
         if if_found(self.run("DescribeThingGroup", describe.send()).await)?.is_some() {
-            return Ok(false);
+            return Ok(());
         }
         let operation = "CreateThingGroup";
         let create = self.inner.iot.create_thing_group().thing_group_name(new.name.as_str());
         let create = create.tags(convert::job_tag(operation, &new.job)?);
-        self.run(operation, create.send()).await.map(|_| true)
+        self.run(operation, create.send()).await.map(drop)
+    }
+
+    async fn made_group(&self, job: &JobId, name: &GroupName) -> Result<bool, CloudError> {
+        let operation = "DescribeThingGroup";
+        let describe = self.inner.iot.describe_thing_group().thing_group_name(name.as_str());
+        match if_found(self.run(operation, describe.send()).await)? {
+            Some(found) => self.is_made_by(&convert::told(operation, "ARN", found.thing_group_arn)?, job).await,
+            None => Ok(false),
+        }
     }
 
     async fn groups_of(&self, thing: &ThingName) -> Result<Vec<GroupName>, CloudError> {
@@ -334,19 +351,19 @@ impl Cloud for AwsCloud {
 }
 
 impl AwsCloud {
-    /// ARN of the policy if it exists with this document; with another it is a conflict. Documents are compared as
-    /// JSON, because white space and the order of keys mean nothing.
-    async fn policy_if_same(&self, new: &NewPolicy) -> Result<Option<String>, CloudError> {
+    /// Whether the policy exists with this document; with another it is a conflict. Documents are compared as JSON,
+    /// because white space and the order of keys mean nothing.
+    async fn has_policy(&self, new: &NewPolicy) -> Result<bool, CloudError> {
         let operation = "GetPolicy";
         let get = self.inner.iot.get_policy().policy_name(new.name.as_str());
-        let Some(found) = if_found(self.run(operation, get.send()).await)? else { return Ok(None) };
+        let Some(found) = if_found(self.run(operation, get.send()).await)? else { return Ok(false) };
         let read = |text: &str| serde_json::from_str::<Value>(text).ok();
         let wanted = read(&new.document);
         if wanted.is_none() || found.policy_document().and_then(read) != wanted {
             let why = format!("the policy {} has another document", new.name);
             return Err(CloudError::Conflict { operation: "CreatePolicy", why });
         }
-        convert::told(operation, "ARN", found.policy_arn).map(Some)
+        Ok(true)
     }
 
     /// Whether a tag says that this job made it.

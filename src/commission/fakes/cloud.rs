@@ -24,8 +24,10 @@ use crate::{
 pub struct CloudState {
     pub things: BTreeMap<ThingName, Thing>,
     pub certificates: BTreeMap<CertificateId, Certificate>,
-    pub policies: BTreeMap<PolicyName, String>,
-    pub groups: BTreeSet<GroupName>,
+    /// Each with the job that made it.
+    pub policies: BTreeMap<PolicyName, JobId>,
+    /// Each with the job that made it.
+    pub groups: BTreeMap<GroupName, JobId>,
     pub types: BTreeSet<ThingTypeName>,
     pub attached: BTreeSet<(ThingName, String)>,
     pub granted: BTreeSet<(PolicyName, String)>,
@@ -235,9 +237,12 @@ impl Cloud for FakeCloud {
         .await
     }
 
-    async fn ensure_policy(&self, new: &NewPolicy) -> Result<bool, CloudError> {
-        self.op("CreatePolicy", |cloud| Ok(cloud.policies.insert(new.name.clone(), new.document.clone()).is_none()))
-            .await
+    async fn ensure_policy(&self, new: &NewPolicy) -> Result<(), CloudError> {
+        self.op("CreatePolicy", |cloud| {
+            cloud.policies.entry(new.name.clone()).or_insert_with(|| new.job.clone());
+            Ok(())
+        })
+        .await
     }
 
     async fn delete_policy(&self, name: &PolicyName) -> Result<(), CloudError> {
@@ -249,6 +254,10 @@ impl Cloud for FakeCloud {
             Ok(())
         })
         .await
+    }
+
+    async fn made_policy(&self, job: &JobId, name: &PolicyName) -> Result<bool, CloudError> {
+        self.op("GetPolicy", |cloud| Ok(cloud.policies.get(name) == Some(job))).await
     }
 
     async fn policies_of(&self, certificate_arn: &str) -> Result<Vec<PolicyName>, CloudError> {
@@ -307,8 +316,16 @@ impl Cloud for FakeCloud {
         .await
     }
 
-    async fn ensure_group(&self, new: &NewGroup) -> Result<bool, CloudError> {
-        self.op("CreateThingGroup", |cloud| Ok(cloud.groups.insert(new.name.clone()))).await
+    async fn ensure_group(&self, new: &NewGroup) -> Result<(), CloudError> {
+        self.op("CreateThingGroup", |cloud| {
+            cloud.groups.entry(new.name.clone()).or_insert_with(|| new.job.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn made_group(&self, job: &JobId, name: &GroupName) -> Result<bool, CloudError> {
+        self.op("DescribeThingGroup", |cloud| Ok(cloud.groups.get(name) == Some(job))).await
     }
 
     async fn groups_of(&self, thing: &ThingName) -> Result<Vec<GroupName>, CloudError> {

@@ -35,9 +35,9 @@ pub(in crate::commission) const THING: &str = "thing";
 pub(in crate::commission) const CERTIFICATE_ASKED: &str = "certificate_asked";
 /// Note: the certificate of this job.
 pub(in crate::commission) const CERTIFICATE: &str = "certificate";
-/// Note: the policy was created by this job.
+/// Note: the policy that is being made sure of. Its tag says which job made it, also when the answer was lost.
 pub(in crate::commission) const POLICY: &str = "policy";
-/// Note: the group was created by this job.
+/// Note: the group that is being made sure of. Its tag says which job made it, also when the answer was lost.
 pub(in crate::commission) const GROUP: &str = "group";
 /// Note: the thing type was created by this job.
 pub(in crate::commission) const THING_TYPE: &str = "thing_type";
@@ -169,18 +169,16 @@ async fn create_thing(run: &Run, mac: Mac) -> Result<bool, Halt> {
 
 async fn policy(run: &Run, document: String) -> Result<(), Halt> {
     let new = NewPolicy { name: run.kit.site.policy.clone(), document, job: run.job() };
-    if run.bench.cloud.ensure_policy(&new).await? {
-        run.note(StepName::Register, POLICY, &new.name)?;
-    }
+    run.note(StepName::Register, POLICY, &new.name)?;
+    run.bench.cloud.ensure_policy(&new).await?;
     Ok(())
 }
 
 async fn group(run: &Run, thing: &ThingName) -> Result<(), Halt> {
     let cloud = &run.bench.cloud;
     let new = NewGroup { name: run.kit.site.thing_group.clone(), job: run.job() };
-    if cloud.ensure_group(&new).await? {
-        run.note(StepName::Register, GROUP, &new.name)?;
-    }
+    run.note(StepName::Register, GROUP, &new.name)?;
+    cloud.ensure_group(&new).await?;
     if !cloud.groups_of(thing).await?.contains(&new.name) {
         run.note(StepName::Register, MEMBER, &new.name)?;
         cloud.add_to_group(thing, &new.name).await?;
