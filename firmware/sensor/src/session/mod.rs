@@ -46,6 +46,9 @@ use wire::{Wake, Wire};
 /// The largest packet the board takes from the broker, in bytes. A shadow document is 8 KiB at most.
 pub const MAX_PACKET_BYTES: u32 = 16 * 1024;
 
+/// What the broker says of a board that is lost.
+pub const LOST: &str = r#"{"online":false}"#;
+
 /// How a board talks to its broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
@@ -82,6 +85,12 @@ impl SessionConfig {
             answer_timeout_secs: TEN_SECS,
             will: None,
         }
+    }
+
+    /// With the will that tells the fleet of a board that is lost: [`LOST`] on `<readings topic>/online`.
+    pub fn with_last_will(self) -> Self {
+        let will = Will { topic: topics::online(&self.readings_topic), payload: LOST.into() };
+        Self { will: Some(will), ..self }
     }
 
     fn answer_timeout_millis(&self) -> u64 {
