@@ -158,6 +158,15 @@ impl Link {
         }
     }
 
+    /// The line is about to be closed: tells the board that nobody carries its connection any more.
+    pub(super) fn withdraw_relay(&mut self) {
+        if self.relay.is_offered() {
+            self.relay.offer(None);
+            // A line that is gone carries nothing anyway.
+            let _ = self.send(&Request::Relay(false));
+        }
+    }
+
     /// Forgets what arrived before the board was started anew.
     pub(super) fn forget(&mut self) -> Result<(), BoardError> {
         self.port.set_baud_rate(LINK_BAUD).map_err(|_| BoardError::Unplugged)?;

@@ -2,7 +2,7 @@
 //!
 //! It belongs to the thread that owns the line, which turns it between two looks at the line. Only bytes are forwarded:
 //! TLS is between board and broker. Nothing waits here but the thread that opens a connection, and that within
-//! [`CONNECT_LIMIT`].
+//! `CONNECT_LIMIT`.
 //!
 //! # Invariants
 //! - A connection leads to the target that was offered for this board, and nowhere else.
@@ -27,7 +27,7 @@ use coldbench_protocol::tunnel::{CHUNK_BYTES, Credit, FromBoard, FromTool, Relay
 use crate::ports::board::{RelayTarget, RelayTraffic};
 
 /// How long finding and reaching the broker may take.
-pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Answers to the board that may wait. One turn makes a handful; a board that is owed more breaks the rules.
 const MAX_ANSWERS: usize = 32;
 

@@ -91,7 +91,14 @@ impl Worker {
     }
 
     /// Works until nobody can ask any more.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    pub(super) fn run(mut self, jobs: mpsc::Receiver<Job>) {
+        self.serve(jobs);
+        if let (Some(link), false) = (&mut self.link, self.in_loader) {
+            link.withdraw_relay();
+        }
+    }
+
+    fn serve(&mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut worked = Instant::now();
         loop {
             match jobs.try_recv() {
