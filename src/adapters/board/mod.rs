@@ -82,7 +82,8 @@ impl Boards for SerialBoards {
         let (readings, _) = broadcast::channel(READINGS);
         let (reply, opened) = oneshot::channel();
         let relayed = Arc::<Counters>::default();
-        let board = SerialBoard { port: port.to_owned(), jobs, readings: readings.clone(), relayed: relayed.clone() };
+        let board =
+            SerialBoard { port: port.to_owned(), jobs, readings: readings.downgrade(), relayed: relayed.clone() };
         let name = port.to_owned();
         thread::Builder::new()
             .name(format!("board {}", port.rsplit('/').next().unwrap_or(port)))
@@ -104,7 +105,8 @@ impl Boards for SerialBoards {
 struct SerialBoard {
     port: String,
     jobs: mpsc::Sender<Job>,
-    readings: broadcast::Sender<Stamped>,
+    /// The line itself holds the other end.
+    readings: broadcast::WeakSender<Stamped>,
     relayed: Arc<Counters>,
 }
 
@@ -178,7 +180,8 @@ impl Board for SerialBoard {
     }
 
     fn readings(&self) -> broadcast::Receiver<Stamped> {
-        self.readings.subscribe()
+        // A line that is gone brings no readings: a receiver that has ended.
+        self.readings.upgrade().map_or_else(|| broadcast::channel(1).1, |readings| readings.subscribe())
     }
 }
 

@@ -5,7 +5,7 @@
 //! plugged into, while that offers it ([`coldbench_sensor::relay`]).
 
 use std::{
-    future::Future,
+    future::{Future, pending},
     io,
     sync::{
         Arc, Mutex,
@@ -197,6 +197,7 @@ impl Worker {
 
     /// One session after another until something else is wanted.
     async fn keep_connected(&mut self, connection: &Connection, follow: &mut watch::Receiver<Wanted>) {
+        let power_cuts = follow.borrow().power_cuts;
         let relay = self.relay.clone();
         let way = Way::of(self.network, connection, &relay);
         let mut backoff = Backoff::default();
@@ -206,7 +207,7 @@ impl Worker {
                 _ = follow.changed() => return,
                 () = way.is_there() => {}
             }
-            let stop = follow.clone();
+            let stop = goodbye(follow.clone(), power_cuts);
             let reason = tokio::select! {
                 _ = follow.changed() => return,
                 line = uplink::open(connection, way) => match line {
@@ -231,10 +232,9 @@ impl Worker {
         &self,
         connection: &Connection,
         line: impl AsyncRead + AsyncWrite + Unpin,
-        mut stop: watch::Receiver<Wanted>,
+        stop: impl Future<Output = ()>,
         backoff: &mut Backoff,
     ) -> Option<String> {
-        let stop = async { drop(stop.changed().await) };
         let outcome = self.converse(connection, line, stop).await;
         if outcome.was_useful() {
             backoff.reset();
@@ -276,6 +276,14 @@ impl Worker {
         if let Err(TrySendError::Full(news)) = self.tell.try_send(news) {
             tracing::warn!(?news, "the imitated board's app does not keep up with its network");
         }
+    }
+}
+
+/// Ready when something else is wanted and there is time for a goodbye: not when the power was cut.
+async fn goodbye(mut follow: watch::Receiver<Wanted>, power_cuts: u64) {
+    // An error is the end of the app.
+    if follow.changed().await.is_ok() && follow.borrow().power_cuts != power_cuts {
+        pending().await
     }
 }
 
