@@ -8,6 +8,10 @@ mod flash;
 mod flash_tests;
 mod link;
 mod loader;
+mod relay;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod relay_tests;
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
@@ -15,6 +19,7 @@ mod worker;
 
 use std::{
     io,
+    pin::pin,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -24,11 +29,15 @@ use async_trait::async_trait;
 use coldbench_protocol::{Hello, Request, Response};
 use espflash::connection::Port;
 use serialport::UsbPortInfo;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::sleep,
+};
 
 use self::{
     link::LINK_BAUD,
-    worker::{Job, Reply, Worker},
+    relay::Counters,
+    worker::{Job, Reply, Voices, Worker},
 };
 use super::ports_list;
 use crate::{
@@ -36,7 +45,8 @@ use crate::{
     ports::{
         Cancel,
         board::{
-            Board, BoardError, Boards, FlashPhase, FlashProgress, FlashReport, Found, OpenOptions, PortInfo, Stamped,
+            Board, BoardError, Boards, FlashPhase, FlashProgress, FlashReport, Found, OpenOptions, PortInfo,
+            RelayTarget, RelayTraffic, Stamped,
         },
     },
 };
@@ -47,6 +57,9 @@ const JOBS: usize = 4;
 const READINGS: usize = 64;
 /// Steps of progress that wait for the receiver.
 const PROGRESS: usize = 32;
+/// A loader that brings flashing no further for this long has stopped, though it may still say something now and then.
+/// Each single wait of the flasher is shorter.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// A port that was just closed is free within this.
 const CLOSING_WAIT: Duration = Duration::from_millis(500);
 
@@ -75,7 +88,9 @@ impl Boards for SerialBoards {
         let (jobs, waiting) = mpsc::channel(JOBS);
         let (readings, _) = broadcast::channel(READINGS);
         let (reply, opened) = oneshot::channel();
-        let board = SerialBoard { port: port.to_owned(), jobs, readings: readings.clone() };
+        let relayed = Arc::<Counters>::default();
+        let board =
+            SerialBoard { port: port.to_owned(), jobs, readings: readings.downgrade(), relayed: relayed.clone() };
         let name = port.to_owned();
         thread::Builder::new()
             .name(format!("board {}", port.rsplit('/').next().unwrap_or(port)))
@@ -83,7 +98,7 @@ impl Boards for SerialBoards {
                 Ok((line, usb)) => {
                     // Whoever opened may be gone: then there is no job and the thread ends.
                     let _ = reply.send(Ok(()));
-                    Worker::new(line, usb, options, readings).run(waiting);
+                    Worker::new(line, usb, options, Voices { readings, relayed }).run(waiting);
                 }
                 Err(error) => drop(reply.send(Err(error))),
             })
@@ -97,7 +112,9 @@ impl Boards for SerialBoards {
 struct SerialBoard {
     port: String,
     jobs: mpsc::Sender<Job>,
-    readings: broadcast::Sender<Stamped>,
+    /// The line itself holds the other end.
+    readings: broadcast::WeakSender<Stamped>,
+    relayed: Arc<Counters>,
 }
 
 impl SerialBoard {
@@ -133,9 +150,17 @@ impl Board for SerialBoard {
         let done = self.ask(|reply| Job::Flash { image: image_copy, held_baud, progress: steps, cancel: inner, reply });
         tokio::pin!(done);
         let mut cancelled = false;
+        let mut stalled = pin!(sleep(STALL_LIMIT));
         let report = loop {
             tokio::select! {
-                Some(step) = coming.recv() => progress(step),
+                Some(step) = coming.recv() => {
+                    stalled.as_mut().reset(tokio::time::Instant::now() + STALL_LIMIT);
+                    progress(step);
+                }
+                () = &mut stalled => {
+                    let why = format!("the loader got no further for {} s", STALL_LIMIT.as_secs());
+                    return Err(BoardError::Flash { why });
+                }
                 () = cancel.cancelled(), if !cancelled => {
                     stop.0.cancel();
                     cancelled = true;
@@ -161,8 +186,17 @@ impl Board for SerialBoard {
         self.ask(|reply| Job::Call { request, reply }).await
     }
 
+    async fn offer_relay(&self, target: Option<RelayTarget>) -> Result<(), BoardError> {
+        self.ask(|reply| Job::OfferRelay { target, reply }).await
+    }
+
+    fn relay_traffic(&self) -> RelayTraffic {
+        self.relayed.traffic()
+    }
+
     fn readings(&self) -> broadcast::Receiver<Stamped> {
-        self.readings.subscribe()
+        // A line that is gone brings no readings: a receiver that has ended.
+        self.readings.upgrade().map_or_else(|| broadcast::channel(1).1, |readings| readings.subscribe())
     }
 }
 

@@ -72,6 +72,7 @@ pub(super) struct Machine {
     plug_at: Option<Instant>,
     noise: Seeded,
     fail_next_write: bool,
+    silent_erase: bool,
 }
 
 impl Machine {
@@ -89,6 +90,7 @@ impl Machine {
             plug_at: None,
             noise: Seeded::new(options.seed, "garbage"),
             fail_next_write: false,
+            silent_erase: false,
         })
     }
 
@@ -145,6 +147,9 @@ impl Machine {
         if std::mem::take(&mut self.fail_next_write) {
             loader.fail_next_write();
         }
+        if std::mem::take(&mut self.silent_erase) {
+            loader.fall_silent_at_erase();
+        }
         for packet in decoder.push(heard) {
             let line = &mut self.line;
             match loader.handle(&packet, &mut |answer| line.say(&rom::encode(answer), LOADER_PATIENCE)) {
@@ -175,7 +180,7 @@ impl Machine {
     /// What the ROM does after a reset: start what is flashed, or say why not and wait in the loader.
     fn reset(&mut self, reset: Reset) {
         self.shared.set_activity(Activity::Starting);
-        self.network.connect(None);
+        self.network.cut_power();
         self.line.set_baud(RESET_BAUD);
         let (printed, reason) = reset.texts();
         match boot::find_app(&self.flash) {
@@ -202,7 +207,7 @@ impl Machine {
 
     /// Starts the ROM loader. It says so, unless a client that asked is waiting for something else.
     fn enter_loader(&mut self, reset: Reset, greet: bool) {
-        self.network.connect(None);
+        self.network.cut_power();
         self.line.set_baud(RESET_BAUD);
         if greet {
             let (printed, _) = reset.texts();
@@ -222,7 +227,7 @@ impl Machine {
             Order::EnterLoader => self.enter_loader(Reset::PowerOn, true),
             Order::Unplug => {
                 self.line.unplug();
-                self.network.connect(None);
+                self.network.cut_power();
                 self.state = State::Unpowered;
                 self.shared.set_activity(Activity::Starting);
             }
@@ -243,6 +248,7 @@ impl Machine {
                 self.line.say(&garbage, APP_PATIENCE);
             }
             Order::FailNextWrite => self.fail_next_write = true,
+            Order::SilentErase => self.silent_erase = true,
         }
     }
 
