@@ -333,6 +333,7 @@ impl<P: Peripherals, S: Store> Board<P, S> {
             status: self.light,
             alerts: self.alerts.active(),
             faults,
+            late: false,
         };
         let json = reading.to_json();
         self.last_reading = Some(reading);
