@@ -5,6 +5,7 @@ use std::sync::Arc;
 use coldbench_protocol::{
     Answer, Refusal, Response,
     frame::{self, Channel, Decoder},
+    tunnel::FromTool,
 };
 use coldbench_sensor::{
     board::{Board, Effect, Event},
@@ -73,6 +74,11 @@ impl App {
             return Next::Synchronise(bytes);
         }
         for frame in self.decoder.push(heard).into_iter().flatten() {
+            if frame.channel == Channel::Tunnel
+                && let Ok(message) = FromTool::decode(&frame.payload)
+            {
+                network.take_from_tool(message);
+            }
             if frame.channel == Channel::Call
                 && let Some(effect) = self.call(&frame.payload, say)
             {
@@ -81,6 +87,7 @@ impl App {
                     Effect::RebootToLoader => return Next::Loader,
                     Effect::ConnectionChanged => network.connect(self.board.connection()),
                     Effect::SettingsChanged => network.report(self.board.reported()),
+                    Effect::RelayOffered(offered) => network.offer_relay(offered),
                 }
             }
         }
@@ -122,6 +129,12 @@ impl App {
     }
 
     fn follow_network(&mut self, network: &mut Network, say: &mut dyn FnMut(&[u8])) {
+        while let Some(message) = network.next_to_tool() {
+            match message.encode() {
+                Ok(line) => say(&line),
+                Err(error) => tracing::warn!(%error, "the imitated board says too much at once in the tunnel"),
+            }
+        }
         while let Some(message) = network.next() {
             match message {
                 FromNetwork::Up { unix_millis } => {

@@ -36,14 +36,18 @@ mod wire;
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use error::{Phase, Refusal, SessionError};
-pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, SharedOutbox, TooLong};
+pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 
+use crate::shared::Shared;
 use topics::ShadowTopics;
 use wire::{Wake, Wire};
 
 /// The largest packet the board takes from the broker, in bytes. A shadow document is 8 KiB at most.
 pub const MAX_PACKET_BYTES: u32 = 16 * 1024;
+
+/// What the broker says of a board that is lost.
+pub const LOST: &str = r#"{"online":false}"#;
 
 /// How a board talks to its broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,12 @@ impl SessionConfig {
             answer_timeout_secs: TEN_SECS,
             will: None,
         }
+    }
+
+    /// With the will that tells the fleet of a board that is lost: [`LOST`] on `<readings topic>/online`.
+    pub fn with_last_will(self) -> Self {
+        let will = Will { topic: topics::online(&self.readings_topic), payload: LOST.into() };
+        Self { will: Some(will), ..self }
     }
 
     fn answer_timeout_millis(&self) -> u64 {
@@ -130,7 +140,7 @@ pub struct Session<'a, C, O> {
     pub outbox: &'a O,
 }
 
-impl<C: Clock, O: SharedOutbox> Session<'_, C, O> {
+impl<C: Clock, O: Shared<Outbox>> Session<'_, C, O> {
     /// Runs one session over `line` until `stop` is ready or something fails.
     ///
     /// A stop sends DISCONNECT, so that no will is published; dropping this future does not. `handle` is called
@@ -199,7 +209,7 @@ struct Running<'a, L, C, O, H> {
     outcome: Outcome,
 }
 
-impl<L: Read + Write, C: Clock, O: SharedOutbox, H: FnMut(Event<'_>)> Running<'_, L, C, O, H> {
+impl<L: Read + Write, C: Clock, O: Shared<Outbox>, H: FnMut(Event<'_>)> Running<'_, L, C, O, H> {
     async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<(), SessionError> {
         // A topic that cannot be used must show at once, not with the first reading.
         publish(&self.config.readings_topic, Vec::new(), NO_PACKET_ID, "readings topic")?;
