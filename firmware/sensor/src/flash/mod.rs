@@ -95,7 +95,8 @@ impl Layout {
 /// Everything the board keeps, on one chip.
 pub struct BoardFlash<F> {
     flash: F,
-    layout: Layout,
+    /// `None` when the partition table has no place for it: then nothing is kept, and whoever asks is told so.
+    layout: Option<Layout>,
     /// `None` without a partition for it.
     ring: Option<Ring>,
     /// Readings that found no place because there is no ring.
@@ -103,9 +104,15 @@ pub struct BoardFlash<F> {
 }
 
 impl<F: NorFlash> BoardFlash<F> {
-    /// What lies in these partitions of this chip.
-    pub fn new(flash: F, layout: Layout) -> Self {
-        BoardFlash { flash, ring: layout.backlog.clone().map(Ring::new), layout, homeless: 0 }
+    /// What lies in these partitions of this chip; without them nothing is kept.
+    pub fn new(flash: F, layout: Option<Layout>) -> Self {
+        let ring = layout.as_ref().and_then(|layout| layout.backlog.clone()).map(Ring::new);
+        BoardFlash { flash, layout, ring, homeless: 0 }
+    }
+
+    /// Whether there is a place for what is kept.
+    pub fn is_usable(&self) -> bool {
+        self.layout.is_some()
     }
 
     /// The chip, for whoever needs another part of it.
@@ -114,14 +121,24 @@ impl<F: NorFlash> BoardFlash<F> {
     }
 
     fn nvs(&mut self) -> Result<Nvs<'_, F>, StoreError> {
-        Nvs::open(&mut self.flash, self.layout.nvs.clone())
+        let layout = self.layout.as_ref().ok_or(StoreError::Save)?;
+        Nvs::open(&mut self.flash, layout.nvs.clone())
+    }
+
+    fn scrub(&mut self) -> Result<(), StoreError> {
+        let layout = self.layout.as_ref().ok_or(StoreError::Save)?;
+        nvs::scrub(&mut self.flash, layout.nvs.clone())
+    }
+
+    fn calibration_start(&self) -> Option<u32> {
+        Some(self.layout.as_ref()?.calibration.start)
     }
 }
 
 impl<F: NorFlash> Store for BoardFlash<F> {
     fn load(&mut self, item: Item) -> Option<Vec<u8>> {
         match item {
-            Item::Calibration => record::load(&mut self.flash, self.layout.calibration.start),
+            Item::Calibration => record::load(&mut self.flash, self.calibration_start()?),
             Item::Settings => self.nvs().ok()?.settings(),
         }
     }
@@ -131,7 +148,10 @@ impl<F: NorFlash> Store for BoardFlash<F> {
             return Err(StoreError::Full);
         }
         match item {
-            Item::Calibration => record::save(&mut self.flash, self.layout.calibration.start, bytes),
+            Item::Calibration => {
+                let start = self.calibration_start().ok_or(StoreError::Save)?;
+                record::save(&mut self.flash, start, bytes)
+            }
             Item::Settings => self.nvs()?.set_settings(bytes),
         }
     }
@@ -142,13 +162,13 @@ impl<F: NorFlash> Store for BoardFlash<F> {
             let _ = nvs.tidy();
             nvs.identity()
         });
-        let _ = nvs::scrub(&mut self.flash, self.layout.nvs.clone());
+        let _ = self.scrub();
         identity
     }
 
     fn save_identity(&mut self, identity: &Connection) -> Result<(), StoreError> {
         let saved = self.nvs()?.set_identity(identity);
-        let scrubbed = nvs::scrub(&mut self.flash, self.layout.nvs.clone());
+        let scrubbed = self.scrub();
         // From the switch on the new identity counts; what is left of the old one goes with the next start.
         saved.map(|()| drop(scrubbed))
     }
@@ -159,12 +179,12 @@ impl<F: NorFlash> Store for BoardFlash<F> {
 
     fn save_pending_key(&mut self, key_pkcs8_der: &[u8]) -> Result<(), StoreError> {
         self.nvs()?.set_pending_key(key_pkcs8_der)?;
-        nvs::scrub(&mut self.flash, self.layout.nvs.clone())
+        self.scrub()
     }
 
     fn erase_credentials(&mut self) -> Result<(), StoreError> {
         self.nvs().and_then(|mut nvs| nvs.erase_credentials()).map_err(|_| StoreError::Erase)?;
-        nvs::scrub(&mut self.flash, self.layout.nvs.clone()).map_err(|_| StoreError::Erase)
+        self.scrub().map_err(|_| StoreError::Erase)
     }
 }
 

@@ -32,7 +32,7 @@ fn calibration_range() -> Range<u32> {
 }
 
 fn board_flash(flash: ImitatedFlash) -> BoardFlash<ImitatedFlash> {
-    BoardFlash::new(flash, layout())
+    BoardFlash::new(flash, Some(layout()))
 }
 
 /// Cuts the power in every step of `change` and says for each cut what was there afterwards.
@@ -64,6 +64,20 @@ fn a_blank_chip_holds_nothing() {
     }
     assert!(flash.load_identity().is_none() && flash.load_pending_key().is_none());
     assert_eq!((flash.oldest(), flash.waiting(), flash.dropped()), (None, 0, 0));
+}
+
+#[test]
+fn without_partitions_nothing_is_kept_and_that_is_said() {
+    let mut flash = BoardFlash::new(ImitatedFlash::new(), None);
+    assert!(!flash.is_usable() && board_flash(ImitatedFlash::new()).is_usable());
+    for item in Item::ALL {
+        assert_eq!(flash.save(item, b"lines"), Err(StoreError::Save));
+        assert_eq!(flash.load(item), None);
+    }
+    assert_eq!(flash.save_identity(&identity::identity(1)), Err(StoreError::Save));
+    assert_eq!(flash.erase_credentials(), Err(StoreError::Erase));
+    assert!(flash.load_identity().is_none());
+    assert_eq!(flash.flash().bytes, ImitatedFlash::new().bytes);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_ring_erases_no_more_than_it_must() {
 
 #[test]
 fn without_a_partition_readings_are_dropped_and_counted() {
-    let layout = Layout::new(nvs_range(), calibration_range(), None).unwrap();
+    let layout = Layout::new(nvs_range(), calibration_range(), None);
     let mut flash = BoardFlash::new(ImitatedFlash::new(), layout);
     assert_eq!(flash.push(&record(0)), Err(StoreError::Full));
     assert_eq!((flash.oldest(), flash.dropped()), (None, 1));
