@@ -138,7 +138,10 @@ impl<F: NorFlash> BoardFlash<F> {
 impl<F: NorFlash> Store for BoardFlash<F> {
     fn load(&mut self, item: Item) -> Option<Vec<u8>> {
         match item {
-            Item::Calibration => record::load(&mut self.flash, self.calibration_start()?),
+            Item::Calibration => {
+                let start = self.calibration_start()?;
+                record::load(&mut self.flash, start)
+            }
             Item::Settings => self.nvs().ok()?.settings(),
         }
     }

@@ -21,7 +21,7 @@ pub(super) fn identity(number: u8) -> Connection {
             _ => Network::WiFi { ssid: format!("depot {number}"), passphrase: "a secret phrase".into() },
         },
         certificate_chain_der: vec![der(400 + usize::from(number)), der(300)],
-        ca_der: vec![der(350), der(150)],
+        ca_der: vec![der(350), der(260)],
         key_pkcs8_der: key(number),
     }
 }
