@@ -130,7 +130,9 @@ impl<'a, F: NorFlash> Nvs<'a, F> {
             Some(Slot::A) => Slot::B,
             Some(Slot::B) | None => Slot::A,
         };
-        // A slot without `active` may hold half of something.
+        // A slot that does not count may hold half of something; and where a namespace got lost by damage, the library
+        // lets the next one made have its values.
+        self.set(&slot.namespace(), &CHECK, 0_u32)?;
         self.clear(slot)?;
         let written = self.write_slot(slot, identity).and_then(|()| match self.read_slot(slot) {
             Some(read) if check_of(&read) == check_of(identity) => Ok(()),

@@ -202,6 +202,19 @@ fn after_each_start_cut(before: &ImitatedFlash) {
     }
 }
 
+#[test]
+fn the_values_of_a_lost_namespace_do_not_get_into_another_identity() {
+    let whole = installed(1);
+    for entry in 0..126 {
+        // The first byte of an entry is the number of its namespace.
+        let mut damaged = whole.clone();
+        damaged.bytes[NVS_START as usize + 64 + 32 * entry] ^= 0x01;
+        let mut flash = board_flash(damaged);
+        flash.save_identity(&identity(76)).unwrap();
+        assert!(same(&flash.load_identity().unwrap(), &identity(76)), "entry {entry}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
