@@ -164,8 +164,18 @@ impl<C: Clock, O: Shared<Outbox>> Session<'_, C, O> {
             deadline_millis: None,
             outcome: Outcome { end: Ok(()), was_online: false, acknowledged: 0, ignored: 0 },
         };
+        let _offline = OfflineAtEnd(self.outbox);
         let end = running.run(pin!(stop)).await;
         Outcome { end, ..running.outcome }
+    }
+}
+
+/// Tells the outbox that the session is over, however it ends.
+struct OfflineAtEnd<'a, O: Shared<Outbox>>(&'a O);
+
+impl<O: Shared<Outbox>> Drop for OfflineAtEnd<'_, O> {
+    fn drop(&mut self) {
+        self.0.with(|outbox| outbox.set_online(false));
     }
 }
 
@@ -246,6 +256,7 @@ impl<L: Read + Write, C: Clock, O: Shared<Outbox>, H: FnMut(Event<'_>)> Running<
             (Awaiting::Suback, Packet::V3_1_1Suback(suback)) => {
                 self.check_granted(&suback)?;
                 self.outcome.was_online = true;
+                self.outbox.with(|outbox| outbox.set_online(true));
                 (self.handle)(Event::Online);
                 self.ask_for_shadow().await
             }
@@ -319,7 +330,9 @@ impl<L: Read + Write, C: Clock, O: Shared<Outbox>, H: FnMut(Event<'_>)> Running<
         };
         let packet_id = self.wire.packet_id()?;
         let message = match kind {
-            Kind::Reading => publish(&self.config.readings_topic, payload, packet_id, "readings topic")?,
+            Kind::Reading | Kind::LateReading => {
+                publish(&self.config.readings_topic, payload, packet_id, "readings topic")?
+            }
             Kind::Report => publish(&self.topics.update(), payload, packet_id, "thing name")?,
         };
         self.wire.send(message).await?;
