@@ -43,7 +43,7 @@ pub enum Channel {
     Call = 1,
     /// A reading: the bytes of the one JSON string.
     Reading = 2,
-    /// A byte tunnel; kept for later use.
+    /// The byte tunnel: [`FromBoard`](crate::tunnel::FromBoard) or [`FromTool`](crate::tunnel::FromTool).
     Tunnel = 3,
 }
 
@@ -113,7 +113,7 @@ pub fn encode(channel: Channel, payload: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`FrameError::TooLong`] when the request does not fit in a frame.
 pub fn encode_call(call: &Call) -> Result<Vec<u8>, FrameError> {
-    encode_message(call)
+    encode_message(Channel::Call, call)
 }
 
 /// Puts an answer on the line.
@@ -121,7 +121,7 @@ pub fn encode_call(call: &Call) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// [`FrameError::TooLong`] when the answer does not fit in a frame.
 pub fn encode_answer(answer: &Answer) -> Result<Vec<u8>, FrameError> {
-    encode_message(answer)
+    encode_message(Channel::Call, answer)
 }
 
 /// Reads the payload of a [`Channel::Call`] frame on the board's side.
@@ -145,15 +145,15 @@ pub fn decode_answer(payload: &[u8]) -> Result<Answer, FrameError> {
     decode_message(payload)
 }
 
-fn encode_message(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
+pub(crate) fn encode_message(channel: Channel, message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
     let payload = postcard::to_allocvec(message).map_err(|_| FrameError::Message)?;
     if payload.len() > MAX_PAYLOAD_LEN {
         return Err(FrameError::TooLong);
     }
-    Ok(encode(Channel::Call, &payload))
+    Ok(encode(channel, &payload))
 }
 
-fn decode_message<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
+pub(crate) fn decode_message<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
     match postcard::take_from_bytes(payload) {
         Ok((message, [])) => Ok(message),
         _ => Err(FrameError::Message),

@@ -1,6 +1,7 @@
 //! What the truck board and the tool say to each other, and how it is put on the line.
 //!
 //! - [`message`]: the requests and answers, and the vocabulary they share (calibration, settings, raw sensors).
+//! - [`tunnel`]: a connection of the board that the tool carries.
 //! - [`frame`]: channels, framing (COBS) and checksum (CRC-32) on the serial line.
 //!
 //! # Invariants
@@ -16,5 +17,6 @@ extern crate std;
 
 pub mod frame;
 pub mod message;
+pub mod tunnel;
 
 pub use message::*;

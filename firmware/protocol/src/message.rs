@@ -58,6 +58,9 @@ pub enum Request {
     Reboot,
     /// Start the ROM loader, so that a line without reset wires can flash. Answered by [`Response::Done`] before the board goes.
     RebootToLoader,
+    /// This computer offers a way to the broker through the [tunnel](crate::tunnel), or not any more. Answered by
+    /// [`Response::Done`]. A board that starts has no offer; it uses one while no network of its own is up.
+    Relay(bool),
 }
 
 /// What the board answers.

@@ -46,6 +46,8 @@ pub enum Effect {
     ConnectionChanged,
     /// Interval or thresholds changed: publish [`Board::reported`].
     SettingsChanged,
+    /// The tool offers a way to the broker, or not any more: pass it on to [`Relay::offer`](crate::relay::Relay::offer).
+    RelayOffered(bool),
 }
 
 /// Why a shadow document was not applied.
@@ -179,6 +181,7 @@ impl<P: Peripherals, S: Store> Board<P, S> {
             }
             Request::Reboot => (Ok(Response::Done), Some(Effect::Reboot)),
             Request::RebootToLoader => (Ok(Response::Done), Some(Effect::RebootToLoader)),
+            Request::Relay(offered) => (Ok(Response::Done), Some(Effect::RelayOffered(offered))),
         };
         let effect = effect.filter(|_| result.is_ok());
         (result, effect)

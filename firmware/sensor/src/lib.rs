@@ -10,7 +10,9 @@
 //! - [`calibration`], [`stability`]: fitting and checking corrections, and knowing when to measure for them.
 //! - [`shadow`]: what the cloud may change.
 //! - [`session`]: the conversation with the message broker, over a line that is given.
+//! - [`relay`]: a line to the broker through the computer that the board is plugged into.
 //! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
+//! - [`shared`]: one value for two tasks or threads.
 //! - [`flash`]: what is kept in flash memory, safe against a loss of power.
 //! - [`one_wire`], [`position`]: what is said on the bus of the probes, and by the position receiver.
 //!
@@ -39,11 +41,13 @@ pub mod one_wire;
 pub mod payload;
 mod pem;
 pub mod position;
+pub mod relay;
 mod report;
 mod request;
 pub mod schedule;
 pub mod session;
 pub mod shadow;
+pub mod shared;
 pub mod stability;
 pub mod supply;
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl App {
                     Effect::RebootToLoader => return Next::Loader,
                     Effect::ConnectionChanged => network.connect(self.board.connection()),
                     Effect::SettingsChanged => network.report(self.board.reported()),
+                    Effect::RelayOffered(offered) => network.offer_relay(offered),
                 }
             }
         }

@@ -36,9 +36,10 @@ mod wire;
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use error::{Phase, Refusal, SessionError};
-pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, SharedOutbox, TooLong};
+pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 
+use crate::shared::Shared;
 use topics::ShadowTopics;
 use wire::{Wake, Wire};
 
@@ -130,7 +131,7 @@ pub struct Session<'a, C, O> {
     pub outbox: &'a O,
 }
 
-impl<C: Clock, O: SharedOutbox> Session<'_, C, O> {
+impl<C: Clock, O: Shared<Outbox>> Session<'_, C, O> {
     /// Runs one session over `line` until `stop` is ready or something fails.
     ///
     /// A stop sends DISCONNECT, so that no will is published; dropping this future does not. `handle` is called
@@ -199,7 +200,7 @@ struct Running<'a, L, C, O, H> {
     outcome: Outcome,
 }
 
-impl<L: Read + Write, C: Clock, O: SharedOutbox, H: FnMut(Event<'_>)> Running<'_, L, C, O, H> {
+impl<L: Read + Write, C: Clock, O: Shared<Outbox>, H: FnMut(Event<'_>)> Running<'_, L, C, O, H> {
     async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<(), SessionError> {
         // A topic that cannot be used must show at once, not with the first reading.
         publish(&self.config.readings_topic, Vec::new(), NO_PACKET_ID, "readings topic")?;

@@ -2,7 +2,6 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::fmt;
 use core::task::{Context, Poll, Waker};
 
@@ -162,28 +161,6 @@ impl Lane {
             self.dropped = self.dropped.saturating_add(1);
         }
         self.waiting.push_back(message);
-    }
-}
-
-/// An outbox that the board fills while the session empties it: the lock is the platform's.
-pub trait SharedOutbox {
-    /// Runs `act` on the outbox, alone. Short, and never from inside another `act`.
-    fn with<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> R;
-}
-
-/// For the chip, where board and session are tasks of one executor.
-impl SharedOutbox for RefCell<Outbox> {
-    fn with<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> R {
-        act(&mut self.borrow_mut())
-    }
-}
-
-/// For the host, where they may be on two threads.
-#[cfg(any(test, feature = "std"))]
-impl SharedOutbox for std::sync::Mutex<Outbox> {
-    fn with<R>(&self, act: impl FnOnce(&mut Outbox) -> R) -> R {
-        // A panic inside `act` leaves at worst one message more or less: no reason to stop sending the others.
-        act(&mut self.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 
