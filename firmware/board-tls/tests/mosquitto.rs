@@ -57,8 +57,9 @@ async fn sends_a_reading(server_ca: &Authority, settings: &str, expect_tls13: bo
     let board_ca = Authority::new();
     let broker = Mosquitto::start(&board_ca, good(server_ca, settings)).await;
     let tls = tls();
-    let sent = send_one_reading(&tls, &board_ca.board(server_ca), &broker);
-    let (is_tls13, outcome) = timeout(PATIENCE, sent).await.unwrap().unwrap();
+    let board = board_ca.board(server_ca);
+    let sent = timeout(PATIENCE, send_one_reading(&tls, &board, &broker));
+    let (is_tls13, outcome) = sent.await.unwrap().unwrap();
     assert_eq!(outcome, Outcome { end: Ok(()), was_online: true, acknowledged: 1, ignored: 0 });
     assert_eq!(is_tls13, expect_tls13);
 }
