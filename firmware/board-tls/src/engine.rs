@@ -46,8 +46,7 @@ impl Tls {
     ) -> Result<TlsStream<'a, L>, TlsError> {
         calendar::set(unix_millis.ok_or(TlsError::ClockNotSet)?);
         let refused = |error| TlsError::of(error, 0);
-        let mut session =
-            Session::new(self.0.reference(), line, &identity::config(connection)?).map_err(refused)?;
+        let mut session = Session::new(self.0.reference(), line, &identity::config(connection)?).map_err(refused)?;
         session.set_server_name(&identity::host_name(connection)?).map_err(refused)?;
         let deadline_millis = clock.now_millis().saturating_add(HANDSHAKE_LIMIT_MILLIS);
         let outcome = {

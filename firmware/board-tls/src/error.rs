@@ -59,10 +59,14 @@ impl TlsError {
     /// What a technician can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::ClockNotSet => "Connect the tool, which sets the clock, or give the board a network with a time server.",
+            Self::ClockNotSet => {
+                "Connect the tool, which sets the clock, or give the board a network with a time server."
+            }
             Self::Identity(_) => "Install the board's identity again.",
             Self::UnknownIssuer => "Check that the installed CA is that of the endpoint.",
-            Self::Expired | Self::NotYetValid => "Check the laptop's date; if it is right, the broker needs a new certificate.",
+            Self::Expired | Self::NotYetValid => {
+                "Check the laptop's date; if it is right, the broker needs a new certificate."
+            }
             Self::WrongHostName => "Check the endpoint: it must be the name in the broker's certificate.",
             Self::Certificate(_) => "Check the broker's certificate.",
             Self::Refused => "Check that the board's certificate is active and known to the broker.",

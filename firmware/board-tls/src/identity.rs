@@ -3,7 +3,9 @@
 use alloc::{ffi::CString, string::String, vec::Vec};
 
 use coldbench_sensor::identity::Connection;
-use mbedtls_rs::{AuthMode, Certificate, ClientSessionConfig, Credentials, PrivateKey, SessionConfig, TlsVersion, X509};
+use mbedtls_rs::{
+    AuthMode, Certificate, ClientSessionConfig, Credentials, PrivateKey, SessionConfig, TlsVersion, X509,
+};
 use pem_rfc7468::LineEnding;
 
 use crate::error::TlsError;
@@ -32,7 +34,8 @@ pub(crate) fn host_name(connection: &Connection) -> Result<CString, TlsError> {
 fn chain(certificates_der: &[Vec<u8>], part: &'static str) -> Result<Certificate<'static>, TlsError> {
     let mut text = String::new();
     for der in certificates_der {
-        let pem = pem_rfc7468::encode_string("CERTIFICATE", LineEnding::LF, der).map_err(|_| TlsError::Identity(part))?;
+        let pem =
+            pem_rfc7468::encode_string("CERTIFICATE", LineEnding::LF, der).map_err(|_| TlsError::Identity(part))?;
         text.push_str(&pem);
     }
     let text = CString::new(text).map_err(|_| TlsError::Identity(part))?;

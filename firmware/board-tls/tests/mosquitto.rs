@@ -10,22 +10,20 @@ use std::time::Instant;
 
 use board_tls::{Tls, TlsError};
 use coldbench_sensor::identity::Connection;
-use coldbench_sensor::session::{
-    Event, Kind, Limits, Outbox, Outcome, Phase, Session, SessionConfig, SessionError,
-};
+use coldbench_sensor::session::{Event, Kind, Limits, Outbox, Outcome, Phase, Session, SessionConfig, SessionError};
 use embedded_io_async::ErrorKind;
 use peers::{Authority, BrokerKind, HOST, Mosquitto, PATIENCE, TokioClock, line, now_unix_millis, tls};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
-const TLS13: &str = "tls_version tlsv1.3";
-const TLS12: &str = "tls_version tlsv1.2";
+const TLS13: &str = "TLSv1.3";
+const TLS12: &str = "TLSv1.2";
 
 /// The library is one in a program, so one test at a time has it.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-fn good<'a>(server_ca: &'a Authority, settings: &'a str) -> BrokerKind<'a> {
-    BrokerKind { server_ca, name: HOST, days_later: 0, settings }
+fn good<'a>(server_ca: &'a Authority, newest_tls: &'a str) -> BrokerKind<'a> {
+    BrokerKind { server_ca, name: HOST, days_later: 0, newest_tls }
 }
 
 /// One session with one reading; it ends when the broker has the reading, or by its error.
@@ -52,10 +50,10 @@ async fn send_one_reading(tls: &Tls, board: &Connection, broker: &Mosquitto) -> 
     Ok((is_tls13, outcome))
 }
 
-async fn sends_a_reading(server_ca: &Authority, settings: &str, expect_tls13: bool) {
+async fn sends_a_reading(server_ca: &Authority, newest_tls: &str, expect_tls13: bool) {
     let _one = ONE_AT_A_TIME.lock().await;
     let board_ca = Authority::new();
-    let broker = Mosquitto::start(&board_ca, good(server_ca, settings)).await;
+    let broker = Mosquitto::start(&board_ca, good(server_ca, newest_tls)).await;
     let tls = tls();
     let board = board_ca.board(server_ca);
     let sent = timeout(PATIENCE, send_one_reading(&tls, &board, &broker));
@@ -98,36 +96,36 @@ async fn refusal(board: impl FnOnce(&Authority) -> Connection, kind: BrokerKind<
 #[tokio::test]
 async fn a_server_of_another_ca_is_not_trusted() {
     let (server_ca, other_ca) = (Authority::new(), Authority::new());
-    for settings in [TLS13, TLS12] {
-        let error = refusal(|board_ca| board_ca.board(&other_ca), good(&server_ca, settings)).await;
-        assert_eq!(error, TlsError::UnknownIssuer, "{settings}");
+    for newest_tls in [TLS13, TLS12] {
+        let error = refusal(|board_ca| board_ca.board(&other_ca), good(&server_ca, newest_tls)).await;
+        assert_eq!(error, TlsError::UnknownIssuer, "{newest_tls}");
     }
 }
 
 #[tokio::test]
 async fn a_server_whose_certificate_has_run_out_is_not_trusted() {
     let server_ca = Authority::new();
-    for settings in [TLS13, TLS12] {
-        let kind = BrokerKind { days_later: -30, ..good(&server_ca, settings) };
-        assert_eq!(refusal(|board_ca| board_ca.board(&server_ca), kind).await, TlsError::Expired, "{settings}");
+    for newest_tls in [TLS13, TLS12] {
+        let kind = BrokerKind { days_later: -30, ..good(&server_ca, newest_tls) };
+        assert_eq!(refusal(|board_ca| board_ca.board(&server_ca), kind).await, TlsError::Expired, "{newest_tls}");
     }
 }
 
 #[tokio::test]
 async fn a_server_whose_certificate_is_not_valid_yet_is_not_trusted() {
     let server_ca = Authority::new();
-    for settings in [TLS13, TLS12] {
-        let kind = BrokerKind { days_later: 30, ..good(&server_ca, settings) };
-        assert_eq!(refusal(|board_ca| board_ca.board(&server_ca), kind).await, TlsError::NotYetValid, "{settings}");
+    for newest_tls in [TLS13, TLS12] {
+        let kind = BrokerKind { days_later: 30, ..good(&server_ca, newest_tls) };
+        assert_eq!(refusal(|board_ca| board_ca.board(&server_ca), kind).await, TlsError::NotYetValid, "{newest_tls}");
     }
 }
 
 #[tokio::test]
 async fn a_server_of_another_name_is_not_trusted() {
     let server_ca = Authority::new();
-    for settings in [TLS13, TLS12] {
-        let kind = BrokerKind { name: "other.depot.example", ..good(&server_ca, settings) };
-        assert_eq!(refusal(|board_ca| board_ca.board(&server_ca), kind).await, TlsError::WrongHostName, "{settings}");
+    for newest_tls in [TLS13, TLS12] {
+        let kind = BrokerKind { name: "other.depot.example", ..good(&server_ca, newest_tls) };
+        assert_eq!(refusal(|board_ca| board_ca.board(&server_ca), kind).await, TlsError::WrongHostName, "{newest_tls}");
     }
 }
 
@@ -181,7 +179,10 @@ async fn an_identity_that_cannot_be_used_is_named() {
 }
 
 /// What becomes of a connection to a peer that does this with it.
-async fn with_peer<F: Future<Output = ()>>(act: impl FnOnce(tokio::net::TcpStream) -> F, clock: TokioClock) -> TlsError {
+async fn with_peer<F: Future<Output = ()>>(
+    act: impl FnOnce(tokio::net::TcpStream) -> F,
+    clock: TokioClock,
+) -> TlsError {
     let _one = ONE_AT_A_TIME.lock().await;
     let (board_ca, server_ca) = (Authority::new(), Authority::new());
     let tls = tls();

@@ -12,7 +12,7 @@ use coldbench_protocol::Network;
 use coldbench_sensor::identity::Connection;
 use coldbench_sensor::session::Clock;
 use embedded_io_adapters::tokio_1::FromTokio;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256};
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
@@ -67,6 +67,7 @@ impl Authority {
         Self::with(|| KeyPair::generate().unwrap())
     }
 
+    /// Of RSA with 2048 bits.
     pub fn of_rsa() -> Self {
         Self::with(rsa_key)
     }
@@ -74,6 +75,7 @@ impl Authority {
     fn with(make_key: fn() -> KeyPair) -> Self {
         let key = make_key();
         let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "Depot CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
         let (pem, der) = (certificate.pem(), certificate.der().to_vec());
@@ -84,6 +86,7 @@ impl Authority {
     fn certify(&self, name: &str, later: time::Duration) -> (rcgen::Certificate, KeyPair) {
         let key = (self.make_key)();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = OffsetDateTime::now_utc() - DAY + later;
         params.not_after = OffsetDateTime::now_utc() + DAY + later;
         (params.signed_by(&key, &self.issuer).unwrap(), key)
@@ -126,7 +129,8 @@ pub struct BrokerKind<'a> {
     pub server_ca: &'a Authority,
     pub name: &'a str,
     pub days_later: i64,
-    pub settings: &'a str,
+    /// The newest TLS it speaks, in OpenSSL's words.
+    pub newest_tls: &'a str,
 }
 
 /// A mosquitto on a free port of the loopback; it ends with this value.
@@ -152,14 +156,21 @@ impl Mosquitto {
             };
             let config = format!(
                 "user root\nlistener {port} 127.0.0.1\npersistence false\ncafile {}\ncertfile {}\nkeyfile {}\n\
-                 require_certificate true\nuse_identity_as_username true\n{}\n",
+                 require_certificate true\nuse_identity_as_username true\n",
                 write("ca.pem", &board_ca.pem),
                 write("server.pem", &certificate.pem()),
                 write("server.key", &key.serialize_pem()),
-                kind.settings,
             );
             let config = write("mosquitto.conf", &config);
-            if let Some(mosquitto) = Self::start_on(port, folder, &config).await {
+            // mosquitto has no setting for the newest TLS; OpenSSL under it has.
+            let openssl = write(
+                "openssl.cnf",
+                &format!(
+                    "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = limits\n[limits]\nMaxProtocol = {}\n",
+                    kind.newest_tls
+                ),
+            );
+            if let Some(mosquitto) = Self::start_on(port, folder, &config, &openssl).await {
                 return mosquitto;
             }
         }
@@ -167,9 +178,10 @@ impl Mosquitto {
     }
 
     /// Nothing when mosquitto ended before it answered on the port.
-    async fn start_on(port: u16, folder: PathBuf, config: &str) -> Option<Self> {
+    async fn start_on(port: u16, folder: PathBuf, config: &str, openssl: &str) -> Option<Self> {
         let child = Command::new(program())
             .args(["-c", config])
+            .env("OPENSSL_CONF", openssl)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

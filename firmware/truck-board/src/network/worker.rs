@@ -84,7 +84,8 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// `Ok` when something else is wanted, or why it ended otherwise.
     async fn run(&mut self, wanted: &mut Wanted) -> Result<(), String> {
-        match select(wanted.changed(), poll_fn(|context| self.state.relay.with(|relay| relay.poll_offered(context)))).await
+        match select(wanted.changed(), poll_fn(|context| self.state.relay.with(|relay| relay.poll_offered(context))))
+            .await
         {
             Either::First(_) => return Ok(()),
             Either::Second(()) => {}
