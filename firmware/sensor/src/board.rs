@@ -252,6 +252,7 @@ impl<P: Peripherals, S: Store> Board<P, S> {
     pub fn hear(&mut self, news: News) -> (ReportDue, Option<String>) {
         match news {
             News::Online => (ReportDue(true), None),
+            News::Time { unix_millis } => (ReportDue(self.set_clock(unix_millis).is_ok()), None),
             News::Shadow(json) => {
                 let log = self.delta(&json).err().map(|error| format!("{error}"));
                 (ReportDue(true), log)

@@ -12,6 +12,7 @@
 //! One message under way at a time keeps the order and the memory small; at one reading every five seconds nothing
 //! is gained by more. There is no task, no thread and no global: the session is one future.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::Future;
@@ -41,7 +42,7 @@ pub use news::News;
 pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 
-use crate::shared::Shared;
+use crate::{identity::Connection, shared::Shared};
 use topics::ShadowTopics;
 use wire::{Wake, Wire};
 
@@ -83,6 +84,16 @@ impl SessionConfig {
             keep_alive_secs: MINUTE,
             answer_timeout_secs: TEN_SECS,
             will: None,
+        }
+    }
+
+    /// The session of an installed identity, as [`new`](Self::new), with a will: `false` to the `online` topic below
+    /// that of the readings.
+    pub fn of(connection: &Connection) -> Self {
+        let topic = format!("{}/online", connection.readings_topic);
+        Self {
+            will: Some(Will { topic, payload: b"false".to_vec() }),
+            ..Self::new(connection.thing_name.as_str(), connection.readings_topic.as_str())
         }
     }
 

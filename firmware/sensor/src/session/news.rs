@@ -9,6 +9,11 @@ use super::{Event, ShadowNews};
 pub enum News {
     /// The session stands.
     Online,
+    /// A time server says what time it is.
+    Time {
+        /// UTC, milliseconds since 1970.
+        unix_millis: u64,
+    },
     /// A shadow document with desired values.
     Shadow(String),
     /// A line for the log.
