@@ -92,6 +92,7 @@ fn main() -> ! {
     esp_rtos::start(TimerGroup::new(wiring.threads.timer).timer0, wiring.threads.switch);
     CurrentThreadHandle::get().set_priority(MAIN_PRIORITY);
 
+    reset::watch_supply();
     let mut watchdog = Watchdog::new(wiring.rtc_timer);
     let mut button = Button::new(wiring.button);
     let mut links = Links::new(wiring.link);

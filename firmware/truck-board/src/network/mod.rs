@@ -1,6 +1,6 @@
 //! The board's way to its broker: what the main thread tells it and hears from it. The work is done in [`worker`].
 
-use alloc::{boxed::Box, string::String, sync::Arc};
+use alloc::{boxed::Box, string::String};
 
 use coldbench_protocol::tunnel::{FromBoard, FromTool};
 use coldbench_sensor::{
@@ -9,7 +9,7 @@ use coldbench_sensor::{
     session::{Limits, News, Outbox},
     shared::Shared,
 };
-use embassy_sync::{blocking_mutex::raw::CriticalSectionRawMutex, channel::Channel, watch::Watch};
+use embassy_sync::{blocking_mutex::raw::CriticalSectionRawMutex, channel::Channel, signal::Signal};
 use esp_hal::time::Instant;
 use zeroize::Zeroizing;
 
@@ -29,7 +29,9 @@ struct State {
     relay: Locked<Relay>,
     /// UTC at the start of the board, milliseconds since 1970; `None` until the clock was set.
     unix_millis_at_start: Locked<Option<u64>>,
-    wanted: Watch<CriticalSectionRawMutex, Option<Arc<Connection>>, 1>,
+    /// The identity to connect with, if any, and that it changed.
+    wanted: Locked<Option<Connection>>,
+    changed: Signal<CriticalSectionRawMutex, ()>,
     news: Channel<CriticalSectionRawMutex, News, MAX_NEWS>,
 }
 
@@ -43,7 +45,8 @@ impl Network {
             outbox: Locked::new(Outbox::new(OUTBOX)),
             relay: Locked::new(Relay::new()),
             unix_millis_at_start: Locked::new(None),
-            wanted: Watch::new(),
+            wanted: Locked::new(None),
+            changed: Signal::new(),
             news: Channel::new(),
         }));
         thread::start(state, seed);
@@ -53,7 +56,8 @@ impl Network {
     /// Connects with this identity from now on; `None` disconnects. What the last identity did not send is dropped.
     pub fn connect(&self, connection: Option<Connection>) {
         self.0.outbox.with(|outbox| *outbox = Outbox::new(OUTBOX));
-        self.0.wanted.sender().send(connection.map(Arc::new));
+        self.0.wanted.with(|wanted| *wanted = connection);
+        self.0.changed.signal(());
     }
 
     /// Queues a reading while an identity is installed.
@@ -99,7 +103,7 @@ impl Network {
     }
 
     fn is_wanted(&self) -> bool {
-        self.0.wanted.try_get().flatten().is_some()
+        self.0.wanted.with(|wanted| wanted.is_some())
     }
 }
 

@@ -1,6 +1,6 @@
 //! One session with the broker after another, with the identity that is installed.
 
-use alloc::{format, string::String, sync::Arc};
+use alloc::{format, string::String};
 use core::future::{Future, poll_fn};
 
 use board_tls::Tls;
@@ -11,7 +11,6 @@ use coldbench_sensor::{
     shared::Shared,
 };
 use embassy_futures::select::{Either, select};
-use embassy_sync::{blocking_mutex::raw::CriticalSectionRawMutex, watch::Receiver};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::{Read, Write};
 use esp_hal::rng::Rng;
@@ -22,41 +21,35 @@ use super::{State, uptime_millis};
 /// How long the tool may take to open a connection.
 const OPEN_LIMIT: Duration = Duration::from_secs(15);
 
-type Wanted = Receiver<'static, CriticalSectionRawMutex, Option<Arc<Connection>>, 1>;
-
 /// What the network's thread does.
 pub(super) struct Worker {
     state: &'static State,
-    wanted: Wanted,
     tls: Tls,
 }
 
 impl Worker {
     /// `None` when there is one already.
     pub(super) fn new(state: &'static State, seed: Zeroizing<[u8; 32]>) -> Option<Self> {
-        Some(Worker { state, wanted: state.wanted.receiver()?, tls: Tls::start(seed)? })
+        Some(Worker { state, tls: Tls::start(seed)? })
     }
 
     /// Follows what is wanted, for ever.
     pub(super) async fn run(mut self) {
-        let mut wanted = self.wanted.get().await;
         loop {
-            if let Some(connection) = wanted {
-                self.keep_connected(&connection).await;
-                wanted = self.wanted.get().await;
-            } else {
-                wanted = self.wanted.changed().await;
+            match self.state.wanted.with(|wanted| wanted.clone()) {
+                Some(connection) => self.keep_connected(&connection).await,
+                None => self.state.changed.wait().await,
             }
         }
     }
 
     /// One session after another until something else is wanted.
     async fn keep_connected(&mut self, connection: &Connection) {
-        let Worker { state, wanted, tls } = self;
+        let Worker { state, tls } = self;
         let mut backoff = Backoff::default();
         loop {
             let mut attempt = Attempt { state, tls, connection, was_useful: false };
-            let failure = match attempt.run(wanted).await {
+            let failure = match attempt.run().await {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
@@ -65,7 +58,7 @@ impl Worker {
             }
             state.say(News::Log(format!("network: {failure}")));
             let wait = Duration::from_millis(backoff.next_delay_millis(Rng::new().random()));
-            if let Either::First(_) = select(wanted.changed(), Timer::after(wait)).await {
+            if let Either::First(_) = select(state.changed.wait(), Timer::after(wait)).await {
                 return;
             }
         }
@@ -83,34 +76,37 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// `Ok` when something else is wanted, or why it ended otherwise.
-    async fn run(&mut self, wanted: &mut Wanted) -> Result<(), String> {
-        match select(wanted.changed(), poll_fn(|context| self.state.relay.with(|relay| relay.poll_offered(context))))
-            .await
+    async fn run(&mut self) -> Result<(), String> {
+        match select(
+            self.state.changed.wait(),
+            poll_fn(|context| self.state.relay.with(|relay| relay.poll_offered(context))),
+        )
+        .await
         {
             Either::First(_) => return Ok(()),
             Either::Second(()) => {}
         }
         let (host, port) = (self.connection.endpoint.as_str(), self.connection.port);
         let opening = with_timeout(OPEN_LIMIT, RelayStream::open(&self.state.relay, host, port));
-        match select(wanted.changed(), opening).await {
+        match select(self.state.changed.wait(), opening).await {
             Either::First(_) => Ok(()),
-            Either::Second(Ok(Ok(line))) => self.secure(line, wanted).await,
+            Either::Second(Ok(Ok(line))) => self.secure(line).await,
             Either::Second(Ok(Err(error))) => Err(format!("no connection through the computer: {error}")),
             Either::Second(Err(_)) => Err("the computer did not open a connection in time".into()),
         }
     }
 
     /// TLS on the line, and a session on that.
-    async fn secure<L: Read + Write>(&mut self, line: L, wanted: &mut Wanted) -> Result<(), String> {
+    async fn secure<L: Read + Write>(&mut self, line: L) -> Result<(), String> {
         let unix_millis = self.state.unix_millis_at_start.with(|start| start.map(|start| start + uptime_millis()));
         let securing = self.tls.connect(line, self.connection, unix_millis, &EmbassyClock);
-        let mut line = match select(wanted.changed(), securing).await {
+        let mut line = match select(self.state.changed.wait(), securing).await {
             Either::First(_) => return Ok(()),
             Either::Second(line) => line.map_err(|error| format!("{error} {}", error.advice()))?,
         };
         let config = SessionConfig::of(self.connection);
         let session = Session { config: &config, clock: &EmbassyClock, outbox: &self.state.outbox };
-        let stop = async { drop(wanted.changed().await) };
+        let stop = self.state.changed.wait();
         let outcome = session
             .run(&mut line, stop, |event| {
                 if let Some(news) = News::of(event) {
