@@ -23,7 +23,7 @@ use super::{
     world::World,
 };
 use crate::{
-    commission::Order,
+    commission::{Order, RelayChoice},
     domain::{JobId, Problem, ThingName},
     ports::{
         Cancel,
@@ -147,7 +147,14 @@ impl Core {
         let (port, taken) = match command {
             Command::Refresh => (None, self.refresh()),
             Command::Commission { port, truck, thing, calibration } => {
-                let order = Order { port: port.clone(), truck, thing, host_key: false, calibration };
+                let order = Order {
+                    port: port.clone(),
+                    truck,
+                    thing,
+                    host_key: false,
+                    calibration,
+                    relay: RelayChoice::default(),
+                };
                 let taken = self.begin_here(&port, Job::Commission(Box::new(order)));
                 (Some(port), taken)
             }

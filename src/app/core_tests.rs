@@ -35,7 +35,10 @@ use crate::{
     domain::{Hello, Problem, ThingName, finding::Finding, image::Image, site::Site},
     ports::{
         Cancel,
-        board::{Access, Board, BoardError, Boards, FlashProgress, FlashReport, Found, OpenOptions, PortInfo, Stamped},
+        board::{
+            Access, Board, BoardError, Boards, FlashProgress, FlashReport, Found, OpenOptions, PortInfo, RelayTarget,
+            RelayTraffic, Stamped,
+        },
         keys::HostKeys,
         operator::{Question, Reply},
     },
@@ -117,6 +120,14 @@ impl Board for OpenLine {
 
     async fn call(&self, request: Request) -> Result<Response, BoardError> {
         self.0.call(request).await
+    }
+
+    async fn offer_relay(&self, target: Option<RelayTarget>) -> Result<(), BoardError> {
+        self.0.offer_relay(target).await
+    }
+
+    fn relay_traffic(&self) -> RelayTraffic {
+        self.0.relay_traffic()
     }
 
     fn readings(&self) -> broadcast::Receiver<Stamped> {

@@ -59,6 +59,7 @@ pub fn page(job: &JobDetails) -> Result<String, Problem> {
         ("Slowest way to the cloud, s", number(record.pointer("/proof/slowest_secs"))),
         ("Wish from cloud to board and back, s", number(record.pointer("/proof/wish_secs"))),
         ("Last reading", number(record.pointer("/proof/last/seq"))),
+        ("Way to the cloud", way(record.pointer("/proof/way"))),
         ("Proven (UTC)", text("/proof/at")),
     ];
     let seal = [
@@ -203,6 +204,16 @@ fn numbers(value: Option<&Value>) -> String {
     let list: Vec<String> =
         value.and_then(Value::as_array).into_iter().flatten().map(|one| number(Some(one))).collect();
     if list.is_empty() { "–".to_owned() } else { list.join(", ") }
+}
+
+/// Which way the board reached the cloud when it was proven.
+fn way(value: Option<&Value>) -> String {
+    match value.and_then(Value::as_str) {
+        Some("this_computer") => "Through the technician's computer",
+        Some(_) => "Its own network",
+        None => "–",
+    }
+    .to_owned()
 }
 
 fn number(value: Option<&Value>) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    commission::RelayChoice,
     domain::{JobId, ThingName, TruckId},
     ports::board::{OpenOptions, Reset},
 };
@@ -212,6 +213,10 @@ pub struct Commission {
     /// A file with reference values, `prompt` to be asked, or `skip`. Asked on a terminal, skipped without one.
     #[arg(long, value_name = "FILE|prompt|skip")]
     pub calibration: Option<String>,
+    /// Whether the board may reach the cloud through this computer while it is proven: when it has no other way,
+    /// always, or never.
+    #[arg(long, value_enum, default_value_t = RelayArg::Auto)]
+    pub relay: RelayArg,
     /// Speed for flashing; by default a ladder from 921600 down.
     #[arg(long)]
     pub baud: Option<u32>,
@@ -221,6 +226,27 @@ pub struct Commission {
     /// Print JSON lines: one event a line, the plan first.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whether the board may reach the cloud through this computer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RelayArg {
+    /// When the site gives it no network, or when that network does not bring it to the cloud.
+    Auto,
+    /// From the start; a network of its own that is up still goes first.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+impl From<RelayArg> for RelayChoice {
+    fn from(choice: RelayArg) -> Self {
+        match choice {
+            RelayArg::Auto => RelayChoice::Auto,
+            RelayArg::Always => RelayChoice::Always,
+            RelayArg::Never => RelayChoice::Never,
+        }
+    }
 }
 
 /// Go on with, or take back, a job.

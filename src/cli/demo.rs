@@ -53,6 +53,7 @@ pub async fn commission_all(ports: &[String], json: bool, world: Arc<dyn World>)
             thing: Some(thing),
             host_key: false,
             calibration: Some("skip".to_owned()),
+            relay: args::RelayArg::Auto,
             baud: None,
             ledger: args::LedgerFile { ledger: None },
             json,

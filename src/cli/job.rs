@@ -40,6 +40,7 @@ pub(super) async fn commission(args: args::Commission, world: Arc<dyn World>) ->
         thing: args.thing,
         host_key: args.host_key,
         calibration,
+        relay: args.relay.into(),
     };
     order.thing_name(&site).input()?;
     let open = OpenOptions { reset: args.line.reset.into(), flash_baud: args.baud, no_stub: false };

@@ -126,14 +126,16 @@ async fn start(
     cancel: Cancel,
 ) -> Finished {
     let began = Instant::now();
-    let steps = bench.ledger.steps(&record.job).unwrap_or_default();
+    let steps = plan::plan(&bench.ledger.steps(&record.job).unwrap_or_default());
+    let relays = opened.as_ref().is_ok_and(|(order, kit, _)| order.relays_at_once(&kit.site));
+    let steps = if relays { plan::through_this_computer(steps) } else { steps };
     teller
         .tell(Event::Plan {
             job: record.job.clone(),
             truck: record.truck.clone(),
             thing: record.thing.clone(),
             port: Some(record.port.clone()),
-            steps: plan::plan(&steps),
+            steps,
         })
         .await;
     let (record, ended) = match opened {

@@ -24,6 +24,6 @@ pub(crate) mod fakes;
 mod tests;
 
 pub use engine::{commission, resume};
-pub use order::{Bench, CalibrationChoice, Finished, Kit, Order, Place};
+pub use order::{Bench, CalibrationChoice, Finished, Kit, Order, Place, RelayChoice};
 pub use steps::flash::held_baud_key;
 pub use undo::undo;

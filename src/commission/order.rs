@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{JobId, Mac, Problem, ThingName, TruckId, calibration::References, image::Image, site::Site},
+    domain::{JobId, Mac, Network, Problem, ThingName, TruckId, calibration::References, image::Image, site::Site},
     ports::{
         board::{Boards, OpenOptions},
         broker::Broker,
@@ -50,9 +50,21 @@ pub struct Order {
     pub host_key: bool,
     /// How the board is calibrated.
     pub calibration: CalibrationChoice,
+    /// Whether the board may reach its broker through this computer while it is proven.
+    #[serde(default)]
+    pub relay: RelayChoice,
 }
 
 impl Order {
+    /// Whether the board is offered the way through this computer as soon as it is proven.
+    pub fn relays_at_once(&self, site: &Site) -> bool {
+        match self.relay {
+            RelayChoice::Auto => site.board_network() == Network::None,
+            RelayChoice::Always => true,
+            RelayChoice::Never => false,
+        }
+    }
+
     /// Name of the thing: as ordered, or from the site's template with the truck's id.
     ///
     /// # Errors
@@ -68,6 +80,19 @@ impl Order {
             }
         }
     }
+}
+
+/// Whether a board may reach its broker through this computer while it is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayChoice {
+    /// When the site gives it no network of its own, or when that network does not bring it to the broker.
+    #[default]
+    Auto,
+    /// From the start; a network of its own that is up still goes first.
+    Always,
+    /// Not at all: the board must have a network of its own.
+    Never,
 }
 
 /// How a board is calibrated.

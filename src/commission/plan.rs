@@ -98,6 +98,14 @@ pub fn plan(recorded: &[StepRecord]) -> Vec<PlannedStep> {
         .collect()
 }
 
+/// The same for a board that reaches its broker through this computer.
+pub(super) fn through_this_computer(mut plan: Vec<PlannedStep>) -> Vec<PlannedStep> {
+    for step in plan.iter_mut().filter(|step| step.step == StepName::Prove.as_str()) {
+        step.title.push_str(", through this computer");
+    }
+    plan
+}
+
 /// Whether a step ended with something for later steps.
 fn has_output(end: &StepEnd) -> bool {
     matches!(end, StepEnd::Done { .. } | StepEnd::Warning { .. } | StepEnd::Skipped { .. })

@@ -23,10 +23,12 @@ use crate::{
     },
     ports::{
         Cancel,
-        ledger::JobState,
+        ledger::{JobState, StepEnd},
         operator::{Question, Reply},
     },
 };
+
+mod relay;
 
 /// Runs something that tells events, to its end or to the death of its process.
 async fn watched<F: Future<Output = Finished>>(

@@ -141,10 +141,10 @@ impl Site {
                 "Each board needs a topic of its own",
             );
         }
-        if self.readings_topic.matches('/').count() > 7 || self.readings_topic.starts_with('$') {
+        if self.readings_topic.matches('/').count() > 6 || self.readings_topic.starts_with('$') {
             return refuse(
                 "The site profile's readings_topic is not one AWS IoT takes".into(),
-                "Use at most 7 slashes, and no $ at the start",
+                "Use at most 6 slashes, as the last will adds one, and no $ at the start",
             );
         }
         if !self.thing_name.contains("{truck}") {

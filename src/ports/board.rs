@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use coldbench_protocol::{Refusal, Request, Response};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::sync::broadcast;
@@ -40,6 +40,15 @@ pub trait Board: Send + Sync {
     /// Asks the running firmware.
     async fn call(&self, request: Request) -> Result<Response, BoardError>;
 
+    /// Offers the board a way to its broker through this computer, or (`None`) takes the offer back, which ends a
+    /// connection there is. The board uses it while no network of its own is up. What passes is TLS between board and
+    /// broker: this computer forwards bytes to that host and port and to no other. An offer ends with the line, and
+    /// when the board is flashed.
+    async fn offer_relay(&self, target: Option<RelayTarget>) -> Result<(), BoardError>;
+
+    /// What went through this computer since the line was opened.
+    fn relay_traffic(&self) -> RelayTraffic;
+
     /// The readings that arrive over USB from now on. A slow receiver loses the oldest and is told how many.
     fn readings(&self) -> broadcast::Receiver<Stamped>;
 }
@@ -74,6 +83,34 @@ pub enum Reset {
     Auto,
     /// No reset wires: a running firmware is asked, else the operator presses the button.
     None,
+}
+
+/// Where a board may connect to through this computer: its broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayTarget {
+    /// Host name, as installed on the board.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for RelayTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// What went from board to broker and back through this computer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RelayTraffic {
+    /// Connections opened.
+    pub connections: u32,
+    /// Bytes of the board that the broker was given.
+    pub to_broker_bytes: u64,
+    /// Bytes of the broker that the board was sent.
+    pub from_broker_bytes: u64,
+    /// Messages of the tunnel that were dropped: they belonged to no connection, or the board did not listen.
+    pub dropped: u32,
 }
 
 /// What is on the line.

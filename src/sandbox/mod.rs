@@ -161,7 +161,8 @@ fn start_boards(options: &SandboxOptions) -> Result<Vec<board::ImitatedBoard>, b
 
 fn write_site(file: &Path, cloud: &Cloud) -> Result<(), SandboxError> {
     let ca_file = cloud.ca_file();
-    // An operator may have edited the profile: everything but the cloud's address stays.
+    // An operator may have edited the profile: everything but the cloud's address stays. The depot has
+    // a network; who empties `ssid` has boards that go through the computer.
     let kept = fs::read_to_string(file).ok().and_then(|text| text.parse::<toml::Table>().ok()).unwrap_or_default();
     let mut site = kept;
     site.insert("region".into(), cloud.region().into());
@@ -169,5 +170,8 @@ fn write_site(file: &Path, cloud: &Cloud) -> Result<(), SandboxError> {
     site.insert("iot_endpoint".into(), cloud.mqtt_host().into());
     site.insert("iot_port".into(), i64::from(cloud.mqtt_port()).into());
     site.insert("ca_file".into(), ca_file.display().to_string().into());
+    if !site.contains_key("network") {
+        site.insert("network".into(), toml::Table::from_iter([("ssid".to_owned(), "depot".into())]).into());
+    }
     fs::write(file, site.to_string()).map_err(|source| SandboxError::SiteFile { path: file.to_owned(), source })
 }

@@ -9,19 +9,22 @@ use std::{
 use coldbench_protocol::{
     Answer, Call, Hello, Refusal, Request, Response,
     frame::{Channel, Decoder, Frame, decode_answer, encode_call},
+    tunnel::FromBoard,
 };
 use espflash::connection::Port;
 use serialport::{ClearBuffer, SerialPort};
 use time::OffsetDateTime;
-use tokio::sync::broadcast;
 
-use crate::ports::board::{BoardError, Stamped};
+use super::{relay::Relay, worker::Voices};
+use crate::ports::board::{BoardError, RelayTarget, Stamped};
 
 /// Speed at which a firmware speaks, and the ROM loader after its start.
 pub(super) const LINK_BAUD: u32 = 115_200;
 
 /// How long a read of the line waits: the thread that owns the line hears a request at the latest after this.
 const READ_WAIT: Duration = Duration::from_millis(20);
+/// The same while a connection of the board is carried: what the broker says must not wait for long.
+const RELAY_WAIT: Duration = Duration::from_millis(4);
 /// A line that takes no bytes for this long is dead.
 const WRITE_WAIT: Duration = Duration::from_secs(5);
 /// How often a board that does not answer is asked for its hello.
@@ -36,7 +39,10 @@ pub(super) struct Link {
     /// What arrived since the last zero, to keep text that is no frame, such as that of the boot loader.
     unframed: Vec<u8>,
     log: VecDeque<u8>,
-    readings: broadcast::Sender<Stamped>,
+    voices: Voices,
+    relay: Relay,
+    /// The board started anew and does not know of the offer.
+    must_offer: bool,
     answers: VecDeque<Answer>,
     hello: Option<Hello>,
     next_number: u16,
@@ -44,14 +50,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Takes the line. Readings go to `readings`.
-    pub(super) fn new(port: Port, readings: broadcast::Sender<Stamped>) -> Self {
+    /// Takes the line, without an offer to carry connections.
+    pub(super) fn new(port: Port, voices: Voices) -> Self {
         Link {
             port,
             decoder: Decoder::new(),
             unframed: Vec::new(),
             log: VecDeque::new(),
-            readings,
+            relay: Relay::new(voices.relayed.clone()),
+            must_offer: false,
+            voices,
             answers: VecDeque::new(),
             hello: None,
             next_number: 1,
@@ -71,6 +79,8 @@ impl Link {
 
     /// Takes what has arrived; waits so long for it.
     pub(super) fn listen_for(&mut self, wait: Duration) -> Result<(), BoardError> {
+        self.relay()?;
+        let wait = if self.relay.is_busy() { wait.min(RELAY_WAIT) } else { wait };
         let mut bytes = [0; 4096];
         self.port.set_timeout(wait).map_err(|_| BoardError::Unplugged)?;
         match self.port.read(&mut bytes) {
@@ -138,6 +148,25 @@ impl Link {
         }
     }
 
+    /// Offers to carry the board's connections to `target`, or to no target any more.
+    pub(super) fn offer_relay(&mut self, target: Option<RelayTarget>) -> Result<(), BoardError> {
+        self.relay.offer(target);
+        let request = Request::Relay(self.relay.is_offered());
+        match self.call(&request)? {
+            Response::Done => Ok(()),
+            _ => Err(BoardError::UnexpectedAnswer { request: name(&request) }),
+        }
+    }
+
+    /// The line is about to be closed: tells the board that nobody carries its connection any more.
+    pub(super) fn withdraw_relay(&mut self) {
+        if self.relay.is_offered() {
+            self.relay.offer(None);
+            // A line that is gone carries nothing anyway.
+            let _ = self.send(&Request::Relay(false));
+        }
+    }
+
     /// Forgets what arrived before the board was started anew.
     pub(super) fn forget(&mut self) -> Result<(), BoardError> {
         self.port.set_baud_rate(LINK_BAUD).map_err(|_| BoardError::Unplugged)?;
@@ -157,15 +186,34 @@ impl Link {
         readable(&bytes)
     }
 
+    /// Moves what the tunnel carries, and repeats the offer to a board that started anew. Its answer is for nobody.
+    fn relay(&mut self) -> Result<(), BoardError> {
+        if std::mem::take(&mut self.must_offer) {
+            self.send(&Request::Relay(true))?;
+        }
+        self.relay.turn();
+        while let Some(answer) = self.relay.next_answer() {
+            match answer.encode() {
+                Ok(line) => self.write(&line)?,
+                Err(error) => tracing::warn!(%error, "what the broker sent does not fit in a frame"),
+            }
+        }
+        Ok(())
+    }
+
     fn send(&mut self, request: &Request) -> Result<u16, BoardError> {
         let number = self.next_number;
         // 0 is the number of what the board says unasked.
         self.next_number = self.next_number.checked_add(1).unwrap_or(1);
         let line = encode_call(&Call { number, request: request.clone() })
             .map_err(|_| BoardError::Refused(Refusal::Invalid("it is too long for the line".into())))?;
-        self.port.set_timeout(WRITE_WAIT).map_err(|_| BoardError::Unplugged)?;
-        self.port.write_all(&line).map_err(|_| BoardError::Unplugged)?;
+        self.write(&line)?;
         Ok(number)
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<(), BoardError> {
+        self.port.set_timeout(WRITE_WAIT).map_err(|_| BoardError::Unplugged)?;
+        self.port.write_all(line).map_err(|_| BoardError::Unplugged)
     }
 
     /// Takes bytes of which at most the last is zero.
@@ -190,14 +238,16 @@ impl Link {
             Channel::Reading => {
                 let stamped = Stamped { payload: frame.payload, received: OffsetDateTime::now_utc() };
                 // Nobody listens: the reading is for nobody.
-                let _ = self.readings.send(stamped);
+                let _ = self.voices.readings.send(stamped);
             }
             Channel::Call => match decode_answer(&frame.payload) {
                 Ok(answer) => {
                     if let Ok(Response::Hello(hello)) = &answer.result {
                         self.hello = Some(hello.clone());
                     }
-                    if answer.number != 0 {
+                    if answer.number == 0 {
+                        self.take_start();
+                    } else {
                         self.answers.push_back(answer);
                     }
                     // Late answers to requests that were given up.
@@ -207,8 +257,17 @@ impl Link {
                 }
                 Err(error) => tracing::debug!(%error, "an answer cannot be read"),
             },
-            Channel::Tunnel => {}
+            Channel::Tunnel => match FromBoard::decode(&frame.payload) {
+                Ok(message) => self.relay.on_message(message),
+                Err(error) => tracing::debug!(%error, "a message of the tunnel cannot be read"),
+            },
         }
+    }
+
+    /// The board says unasked who it is: it has started, and what it held in memory is gone.
+    fn take_start(&mut self) {
+        self.relay.forget();
+        self.must_offer = self.relay.is_offered();
     }
 
     fn keep_log(&mut self, bytes: &[u8]) {
@@ -245,6 +304,7 @@ fn name(request: &Request) -> &'static str {
         Request::EraseCredentials => "erase the credentials",
         Request::Reboot => "restart",
         Request::RebootToLoader => "start the loader",
+        Request::Relay(_) => "connect through this computer",
     }
 }
 

@@ -8,6 +8,10 @@ mod flash;
 mod flash_tests;
 mod link;
 mod loader;
+mod relay;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod relay_tests;
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
@@ -28,7 +32,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use self::{
     link::LINK_BAUD,
-    worker::{Job, Reply, Worker},
+    relay::Counters,
+    worker::{Job, Reply, Voices, Worker},
 };
 use super::ports_list;
 use crate::{
@@ -36,7 +41,8 @@ use crate::{
     ports::{
         Cancel,
         board::{
-            Board, BoardError, Boards, FlashPhase, FlashProgress, FlashReport, Found, OpenOptions, PortInfo, Stamped,
+            Board, BoardError, Boards, FlashPhase, FlashProgress, FlashReport, Found, OpenOptions, PortInfo,
+            RelayTarget, RelayTraffic, Stamped,
         },
     },
 };
@@ -75,7 +81,8 @@ impl Boards for SerialBoards {
         let (jobs, waiting) = mpsc::channel(JOBS);
         let (readings, _) = broadcast::channel(READINGS);
         let (reply, opened) = oneshot::channel();
-        let board = SerialBoard { port: port.to_owned(), jobs, readings: readings.clone() };
+        let relayed = Arc::<Counters>::default();
+        let board = SerialBoard { port: port.to_owned(), jobs, readings: readings.clone(), relayed: relayed.clone() };
         let name = port.to_owned();
         thread::Builder::new()
             .name(format!("board {}", port.rsplit('/').next().unwrap_or(port)))
@@ -83,7 +90,7 @@ impl Boards for SerialBoards {
                 Ok((line, usb)) => {
                     // Whoever opened may be gone: then there is no job and the thread ends.
                     let _ = reply.send(Ok(()));
-                    Worker::new(line, usb, options, readings).run(waiting);
+                    Worker::new(line, usb, options, Voices { readings, relayed }).run(waiting);
                 }
                 Err(error) => drop(reply.send(Err(error))),
             })
@@ -98,6 +105,7 @@ struct SerialBoard {
     port: String,
     jobs: mpsc::Sender<Job>,
     readings: broadcast::Sender<Stamped>,
+    relayed: Arc<Counters>,
 }
 
 impl SerialBoard {
@@ -159,6 +167,14 @@ impl Board for SerialBoard {
     async fn call(&self, request: Request) -> Result<Response, BoardError> {
         let request = Box::new(request);
         self.ask(|reply| Job::Call { request, reply }).await
+    }
+
+    async fn offer_relay(&self, target: Option<RelayTarget>) -> Result<(), BoardError> {
+        self.ask(|reply| Job::OfferRelay { target, reply }).await
+    }
+
+    fn relay_traffic(&self) -> RelayTraffic {
+        self.relayed.traffic()
     }
 
     fn readings(&self) -> broadcast::Receiver<Stamped> {

@@ -1,6 +1,7 @@
 //! The thread that owns one line.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -14,12 +15,13 @@ use super::{
     flash::{self, Task},
     link::{LINK_BAUD, Link},
     loader::{Fault, Loader, Wires, enter},
+    relay::Counters,
 };
 use crate::{
     domain::image::Image,
     ports::{
         Cancel,
-        board::{BoardError, FlashProgress, FlashReport, Found, OpenOptions, Reset, Stamped},
+        board::{BoardError, FlashProgress, FlashReport, Found, OpenOptions, RelayTarget, Reset, Stamped},
     },
 };
 
@@ -54,6 +56,17 @@ pub(super) enum Job {
     Boot { within: Duration, reply: Reply<Hello> },
     /// [`Board::call`](crate::ports::board::Board::call).
     Call { request: Box<Request>, reply: Reply<Response> },
+    /// [`Board::offer_relay`](crate::ports::board::Board::offer_relay).
+    OfferRelay { target: Option<RelayTarget>, reply: Reply<()> },
+}
+
+/// Where the line tells what it carries besides answers.
+#[derive(Clone)]
+pub(super) struct Voices {
+    /// Readings of the board.
+    pub(super) readings: broadcast::Sender<Stamped>,
+    /// What went through the tunnel.
+    pub(super) relayed: Arc<Counters>,
 }
 
 /// Owns the line and does one job after another; listens in between.
@@ -63,27 +76,29 @@ pub(super) struct Worker {
     usb: UsbPortInfo,
     wires: Wires,
     options: OpenOptions,
-    readings: broadcast::Sender<Stamped>,
+    voices: Voices,
     /// `true` while the loader is what answered last.
     in_loader: bool,
 }
 
 impl Worker {
     /// Takes an open port.
-    pub(super) fn new(
-        mut port: Port,
-        usb: UsbPortInfo,
-        options: OpenOptions,
-        readings: broadcast::Sender<Stamped>,
-    ) -> Self {
+    pub(super) fn new(mut port: Port, usb: UsbPortInfo, options: OpenOptions, voices: Voices) -> Self {
         // A pseudo-terminal has no such lines, and then no reset wires either.
         let wired = options.reset == Reset::Auto && port.read_clear_to_send().is_ok();
         let wires = if wired { Wires::Present } else { Wires::Absent };
-        Worker { link: Some(Link::new(port, readings.clone())), usb, wires, options, readings, in_loader: false }
+        Worker { link: Some(Link::new(port, voices.clone())), usb, wires, options, voices, in_loader: false }
     }
 
     /// Works until nobody can ask any more.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    pub(super) fn run(mut self, jobs: mpsc::Receiver<Job>) {
+        self.serve(jobs);
+        if let (Some(link), false) = (&mut self.link, self.in_loader) {
+            link.withdraw_relay();
+        }
+    }
+
+    fn serve(&mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut worked = Instant::now();
         loop {
             match jobs.try_recv() {
@@ -119,6 +134,7 @@ impl Worker {
         match job {
             Job::Identify(reply) => drop(reply.send(self.identify())),
             Job::Call { request, reply } => drop(reply.send(self.call(&request))),
+            Job::OfferRelay { target, reply } => drop(reply.send(self.offer_relay(target))),
             Job::Boot { within, reply } => drop(reply.send(self.boot(within))),
             Job::Flash { image, held_baud, progress, cancel, reply } => {
                 let outcome = self.flash(&image, held_baud, &progress, &cancel);
@@ -213,12 +229,21 @@ impl Worker {
     }
 
     fn call(&mut self, request: &Request) -> Result<Response, BoardError> {
-        if self.in_loader {
-            // The operator may have pressed the button since.
-            self.link()?.forget()?;
-            self.in_loader = false;
+        self.running()?.call(request)
+    }
+
+    fn offer_relay(&mut self, target: Option<RelayTarget>) -> Result<(), BoardError> {
+        self.running()?.offer_relay(target)
+    }
+
+    /// The line to a firmware; the operator may have pressed the button since the loader answered.
+    fn running(&mut self) -> Result<&mut Link, BoardError> {
+        let was_in_loader = std::mem::take(&mut self.in_loader);
+        let link = self.link()?;
+        if was_in_loader {
+            link.forget()?;
         }
-        self.link()?.call(request)
+        Ok(link)
     }
 
     fn link(&mut self) -> Result<&mut Link, BoardError> {
@@ -233,7 +258,7 @@ impl Worker {
         let port = self.link.take().ok_or(BoardError::Unplugged)?.into_port();
         let (port, outcome) = work(port, self);
         if !matches!(outcome, Err(BoardError::Unplugged)) {
-            self.link = Some(Link::new(port, self.readings.clone()));
+            self.link = Some(Link::new(port, self.voices.clone()));
         }
         outcome
     }

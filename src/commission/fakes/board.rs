@@ -18,7 +18,7 @@ use crate::{
         Cancel,
         board::{
             Board, BoardError, Boards, ChipFacts, FlashPhase, FlashProgress, FlashReport, Found, HelloFacts,
-            OpenOptions, PortInfo, Stamped,
+            OpenOptions, PortInfo, RelayTarget, RelayTraffic, Stamped,
         },
         operator::Question,
     },
@@ -41,6 +41,10 @@ pub struct BoardState {
     pub celsius: f32,
     pub volts: f32,
     pub door_high: bool,
+    /// Whether its own network brings it to the broker.
+    pub has_network: bool,
+    pub relay: Option<RelayTarget>,
+    pub relayed: RelayTraffic,
 }
 
 impl BoardState {
@@ -59,6 +63,9 @@ impl BoardState {
             celsius: -19.5,
             volts: 12.3,
             door_high: false,
+            has_network: true,
+            relay: None,
+            relayed: RelayTraffic::default(),
         }
     }
 
@@ -166,7 +173,7 @@ impl BoardState {
                 (self.pending_key, self.installed) = (None, None);
                 Response::Done
             }
-            Request::Reboot | Request::RebootToLoader => Response::Done,
+            Request::Reboot | Request::RebootToLoader | Request::Relay(_) => Response::Done,
         })
     }
 }
@@ -293,6 +300,18 @@ impl Board for FakeBoard {
             _ => "Call",
         };
         self.op(name, |board| board.answer(request).map_err(BoardError::Refused)).await
+    }
+
+    async fn offer_relay(&self, target: Option<RelayTarget>) -> Result<(), BoardError> {
+        self.op("OfferRelay", |board| {
+            board.relay = target;
+            Ok(())
+        })
+        .await
+    }
+
+    fn relay_traffic(&self) -> RelayTraffic {
+        lock(&self.0.board).relayed
     }
 
     fn readings(&self) -> broadcast::Receiver<Stamped> {

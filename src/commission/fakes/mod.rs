@@ -19,7 +19,7 @@ use tokio::{
 pub use board::BoardState;
 pub use cloud::CloudState;
 
-use super::{Bench, CalibrationChoice, Kit, Order, run::lock};
+use super::{Bench, CalibrationChoice, Kit, Order, RelayChoice, run::lock};
 use crate::{
     domain::{
         Mac, Subject,
@@ -183,9 +183,15 @@ async fn drive_truck(world: std::sync::Weak<World>) {
         let board = lock(&world.board);
         let Some(thing) = board.installed_thing().filter(|_| board.running && board.clock_is_set) else { continue };
         let interval = board.settings.interval_secs;
-        let connected = board.installed_certificate().is_some_and(|id| lock(&world.cloud).accepts(&id, &thing));
+        let relayed = !board.has_network && board.relay.is_some();
+        let connected = board.has_network || relayed;
+        let connected =
+            connected && board.installed_certificate().is_some_and(|id| lock(&world.cloud).accepts(&id, &thing));
         drop(board);
         let wish = connected.then(|| lock(&world.cloud).report(&thing, "interval_secs", interval.into())).flatten();
+        if connected && relayed {
+            lock(&world.board).relayed.to_broker_bytes += 1;
+        }
         if let Some(wish) = wish {
             lock(&world.board).settings.interval_secs = wish;
         }
@@ -280,6 +286,7 @@ pub fn order() -> Order {
             supply: vec![VoltagePoint { reference_volts: 12.6, raw_volts: None }],
             ..References::default()
         }),
+        relay: RelayChoice::default(),
     }
 }
 

@@ -12,4 +12,5 @@ pub(super) mod measure;
 pub(super) mod preflight;
 pub(super) mod prove;
 pub(super) mod register;
+pub(super) mod relay;
 pub(super) mod seal;

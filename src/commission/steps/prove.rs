@@ -13,17 +13,22 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{ask, preflight::Preflight};
+use super::{
+    ask,
+    preflight::{Cleared, Preflight},
+    relay::{BrokerWay, Relay},
+};
 use crate::{
     commission::{
         events::Unit,
+        order::RelayChoice,
         plan::StepName,
         run::Run,
         step::{Halt, Outcome, Step, halt},
     },
-    domain::{Reading, ThingName, shadow::Shadow},
+    domain::{Network, Reading, ThingName, shadow::Shadow},
     ports::{
-        board::{BoardError, Stamped},
+        board::{Board, BoardError, Stamped},
         broker::{BrokerError, Observation},
     },
 };
@@ -36,6 +41,7 @@ const WISH_LIMIT: Duration = Duration::from_secs(60);
 const SHADOW_EVERY: Duration = Duration::from_secs(1);
 /// Most readings kept for comparing. The deadline comes first unless the interval is a second.
 const MOST_KEPT: usize = 512;
+const ADVICE_RELAY: &str = "Give the site profile a network, or let the board use this computer with --relay auto";
 const ADVICE_NETWORK: &str = "Check the board's network in the site profile and the policy, then resume the job";
 
 /// The step.
@@ -52,6 +58,9 @@ pub struct Proof {
     pub last: Reading,
     /// How long a wish took from the cloud to the board and back, seconds.
     pub wish_secs: f64,
+    /// Which way the board reached its broker. Records of earlier versions know one only.
+    #[serde(default)]
+    pub way: BrokerWay,
     /// When it was proven, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
@@ -66,7 +75,7 @@ impl Step for Prove {
     }
 
     fn intent(run: &Run) -> Value {
-        json!({ "samples": run.kit.site.prove_samples, "interval_secs": run.kit.site.interval_secs })
+        json!({ "samples": run.kit.site.prove_samples, "interval_secs": run.kit.site.interval_secs, "relay": run.order.relay })
     }
 
     async fn check(run: &Run) -> Result<Option<Outcome<Proof>>, Halt> {
@@ -77,27 +86,45 @@ impl Step for Prove {
     async fn run(run: &Run) -> Result<Outcome<Proof>, Halt> {
         let cleared = run.output::<Preflight>()?;
         let board = run.board().await?;
-        // Both listen before the clock is set: without a clock nothing goes over MQTT.
-        let usb = board.readings();
-        let mqtt = run.bench.broker.observe(std::slice::from_ref(&cleared.readings_topic)).await?;
-        ask::set_clock(&*board, unix_millis()).await?;
-        let wanted = run.kit.site.settings();
-        if ask::settings(&*board).await? != wanted {
-            ask::set_settings(&*board, wanted).await?;
-        }
-        let (comparison, last) = compare(run, &cleared.thing, usb, mqtt).await?;
-        let wish_secs = wish(run, &cleared.thing).await?;
-        let proof = Proof {
-            samples: comparison.agreed.len() as u32,
-            slowest_secs: comparison.slowest_secs,
-            last,
-            wish_secs,
-            at: OffsetDateTime::now_utc(),
+        let mut relay = Relay::new(run, &*board, &cleared.endpoint);
+        let proven = prove(run, &*board, &cleared, &mut relay).await;
+        let stands_in = relay.stands_in();
+        relay.withdraw().await;
+        let proof = proven?;
+        let by_way = match proof.way {
+            BrokerWay::OwnNetwork => "",
+            BrokerWay::ThisComputer => ", through this computer",
         };
-        let message =
-            format!("{} readings agree over USB, MQTT and shadow; a wish came back in {wish_secs:.1} s", proof.samples);
-        Ok(Outcome::done(proof, message))
+        let message = format!(
+            "{} readings agree over USB, MQTT and shadow{by_way}; a wish came back in {:.1} s",
+            proof.samples, proof.wish_secs
+        );
+        Ok(match stands_in {
+            true => Outcome::warning(proof, format!("{message}. The board was not seen over its own network")),
+            false => Outcome::done(proof, message),
+        })
     }
+}
+
+async fn prove(run: &Run, board: &dyn Board, cleared: &Cleared, relay: &mut Relay<'_>) -> Result<Proof, Halt> {
+    // Both listen before the clock is set: without a clock nothing goes over MQTT.
+    let usb = board.readings();
+    let mqtt = run.bench.broker.observe(std::slice::from_ref(&cleared.readings_topic)).await?;
+    ask::set_clock(board, unix_millis()).await?;
+    let wanted = run.kit.site.settings();
+    if ask::settings(board).await? != wanted {
+        ask::set_settings(board, wanted).await?;
+    }
+    let (comparison, last) = compare(run, &cleared.thing, (usb, mqtt), relay).await?;
+    let wish_secs = wish(run, &cleared.thing).await?;
+    Ok(Proof {
+        samples: comparison.agreed.len() as u32,
+        slowest_secs: comparison.slowest_secs,
+        last,
+        wish_secs,
+        way: relay.way(),
+        at: OffsetDateTime::now_utc(),
+    })
 }
 
 /// Generous: six intervals more than are needed, and the time to connect.
@@ -175,7 +202,7 @@ impl Comparison {
     }
 
     /// Names the way that is missing.
-    fn missing<T>(&self, samples: u32) -> Result<T, Halt> {
+    fn missing<T>(&self, run: &Run, samples: u32) -> Result<T, Halt> {
         if !self.seen.contains(&Way::Usb) {
             return halt(
                 "prove.no-usb",
@@ -185,7 +212,8 @@ impl Comparison {
         }
         if self.agreed.len() < samples as usize {
             let sentence = format!("{} of {samples} readings arrived over MQTT as over USB", self.agreed.len());
-            return halt("prove.no-mqtt", sentence, ADVICE_NETWORK);
+            let has_no_way = run.order.relay == RelayChoice::Never && run.kit.site.board_network() == Network::None;
+            return halt("prove.no-mqtt", sentence, if has_no_way { ADVICE_RELAY } else { ADVICE_NETWORK });
         }
         halt("prove.no-shadow", "The shadow does not report the readings that arrived", ADVICE_NETWORK)
     }
@@ -201,17 +229,17 @@ fn sample_of(summary: &Map<String, Value>) -> Option<Sample> {
 async fn compare(
     run: &Run,
     thing: &ThingName,
-    usb: Receiver<Stamped>,
-    mqtt: Observation,
+    ways: (Receiver<Stamped>, Observation),
+    relay: &mut Relay<'_>,
 ) -> Result<(Comparison, Reading), Halt> {
     let samples = run.kit.site.prove_samples.max(1);
     let mut comparison = Comparison::default();
-    let collecting = collect(run, thing, usb, mqtt, &mut comparison);
+    let collecting = collect(run, thing, ways, relay, &mut comparison);
     if let Ok(collected) = timeout(readings_limit(run), collecting).await {
         collected?;
     }
     if !comparison.is_proven(samples) {
-        return comparison.missing(samples);
+        return comparison.missing(run, samples);
     }
     let last = comparison.agreed.last().and_then(|sample| comparison.arrived.get(&(*sample, Way::Usb)));
     match last {
@@ -219,15 +247,15 @@ async fn compare(
             let reading = Reading::parse(&stamped.payload)?;
             Ok((comparison, reading))
         }
-        None => comparison.missing(samples),
+        None => comparison.missing(run, samples),
     }
 }
 
 async fn collect(
     run: &Run,
     thing: &ThingName,
-    mut usb: Receiver<Stamped>,
-    mut mqtt: Observation,
+    (mut usb, mut mqtt): (Receiver<Stamped>, Observation),
+    relay: &mut Relay<'_>,
     comparison: &mut Comparison,
 ) -> Result<(), Halt> {
     let samples = run.kit.site.prove_samples.max(1);
@@ -249,6 +277,7 @@ async fn collect(
                 Some(Err(error)) => return Err(error.into()),
                 None => return Err(BrokerError::Lost { why: "the observation ended".to_owned() }.into()),
             },
+            () = relay.due(), if !comparison.seen.contains(&Way::Mqtt) => relay.offer().await?,
             _ = look.tick(), if !comparison.agreed.is_empty() => {
                 if let Some(shadow) = run.bench.cloud.shadow(thing).await? {
                     comparison.take_shadow(&shadow);

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use coldbench_protocol::{
     Answer, Refusal, Response,
     frame::{self, Channel, Decoder},
+    tunnel::FromTool,
 };
 use coldbench_sensor::{
     board::{Board, Effect, Event},
+    flash::BoardFlash,
     hardware::BoardFacts,
 };
 
 use super::{
     boot,
     control::Shared,
-    flash::Flash,
+    flash::{Chip, Flash},
     network::{FromNetwork, Network},
     peripherals::ImitatedPeripherals,
     rom::SYNC_PATTERN,
-    store::FlashStore,
+    store,
 };
 
 /// Enough to hold a whole synchronisation packet.
@@ -39,7 +41,7 @@ pub(super) enum Next {
 
 /// The running app.
 pub(super) struct App {
-    board: Board<ImitatedPeripherals, FlashStore>,
+    board: Board<ImitatedPeripherals, BoardFlash<Chip>>,
     decoder: Decoder,
     tail: Vec<u8>,
 }
@@ -62,7 +64,7 @@ impl App {
             reset_reason: reset_reason.to_owned(),
         };
         let peripherals = ImitatedPeripherals::new(shared, identity.seed, facts);
-        let board = Board::new(peripherals, FlashStore::new(flash, image.partitions));
+        let board = Board::new(peripherals, store::open(flash, &image.partitions));
         answer(0, Ok(Response::Hello(board.hello())), say);
         App { board, decoder: Decoder::new(), tail: Vec::new() }
     }
@@ -73,6 +75,11 @@ impl App {
             return Next::Synchronise(bytes);
         }
         for frame in self.decoder.push(heard).into_iter().flatten() {
+            if frame.channel == Channel::Tunnel
+                && let Ok(message) = FromTool::decode(&frame.payload)
+            {
+                network.take_from_tool(message);
+            }
             if frame.channel == Channel::Call
                 && let Some(effect) = self.call(&frame.payload, say)
             {
@@ -92,13 +99,14 @@ impl App {
                 Event::Reading { json, dated } => {
                     say(&frame::encode(Channel::Reading, json.as_bytes()));
                     if dated {
-                        network.publish(json);
+                        self.board.send_reading(json, network.outbox());
                         network.report(self.board.reported());
                     }
                 }
                 Event::Log(text) => say(&frame::encode(Channel::Log, text.as_bytes())),
             }
         }
+        self.board.tend_backlog(network.outbox());
         self.follow_network(network, say);
         Next::Run
     }
@@ -125,6 +133,12 @@ impl App {
     }
 
     fn follow_network(&mut self, network: &mut Network, say: &mut dyn FnMut(&[u8])) {
+        while let Some(message) = network.next_to_tool() {
+            match message.encode() {
+                Ok(line) => say(&line),
+                Err(error) => tracing::warn!(%error, "the imitated board says too much at once in the tunnel"),
+            }
+        }
         while let Some(message) = network.next() {
             match message {
                 FromNetwork::Up { unix_millis } => {

@@ -175,7 +175,7 @@ impl Machine {
     /// What the ROM does after a reset: start what is flashed, or say why not and wait in the loader.
     fn reset(&mut self, reset: Reset) {
         self.shared.set_activity(Activity::Starting);
-        self.network.connect(None);
+        self.network.cut_power();
         self.line.set_baud(RESET_BAUD);
         let (printed, reason) = reset.texts();
         match boot::find_app(&self.flash) {
@@ -202,7 +202,7 @@ impl Machine {
 
     /// Starts the ROM loader. It says so, unless a client that asked is waiting for something else.
     fn enter_loader(&mut self, reset: Reset, greet: bool) {
-        self.network.connect(None);
+        self.network.cut_power();
         self.line.set_baud(RESET_BAUD);
         if greet {
             let (printed, _) = reset.texts();
@@ -222,7 +222,7 @@ impl Machine {
             Order::EnterLoader => self.enter_loader(Reset::PowerOn, true),
             Order::Unplug => {
                 self.line.unplug();
-                self.network.connect(None);
+                self.network.cut_power();
                 self.state = State::Unpowered;
                 self.shared.set_activity(Activity::Starting);
             }

@@ -34,6 +34,7 @@ mod rom;
 mod scene;
 mod seed;
 mod store;
+mod uplink;
 
 use std::{
     fs, io,
@@ -53,10 +54,11 @@ pub use self::{
 /// How the board reaches the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ImitatedNetwork {
-    /// The depot's network, whatever network was installed: `localhost` is this machine.
+    /// Where a network was installed, it is there, whatever its name: `localhost` is this machine. Where none was, the
+    /// board goes through the computer it is plugged into.
     #[default]
     Reachable,
-    /// No network: readings go over the serial line only.
+    /// The installed network is not there: a yard without coverage. The computer is the only way.
     None,
 }
 

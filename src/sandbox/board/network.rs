@@ -1,6 +1,8 @@
 //! The board's own session with the broker: TLS with the installed identity, MQTT by the board's own session code.
 //!
 //! One thread with a small runtime. It follows the connection it is given: a new one ends the session of the old one.
+//! The line to the broker is the depot's network where the board was given one, and else the computer that the board is
+//! plugged into, while that offers it ([`coldbench_sensor::relay`]).
 
 use std::{
     future::Future,
@@ -13,38 +15,30 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use coldbench_protocol::tunnel::{FromBoard, FromTool};
 use coldbench_sensor::{
     identity::Connection,
-    session::{
-        Backoff, Clock, Event, Limits, Outbox, Outcome, Session, SessionConfig, SessionError, ShadowNews,
-        SharedOutbox as _,
-    },
+    relay::Relay,
+    session::{Backoff, Clock, Event, Limits, Outbox, Outcome, Session, SessionConfig, SessionError, ShadowNews},
+    shared::Shared as _,
 };
 use embedded_io_adapters::tokio_1::FromTokio;
-use tokio::{net::TcpStream, sync::watch, time::timeout};
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::aws_lc_rs,
-        pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName},
-    },
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
 };
 
 use super::{
     ImitatedNetwork,
     control::{NetworkState, Shared},
     seed::Seeded,
+    uplink::{self, Way},
 };
 
-/// One hour of readings at an interval of 5 s.
-const OUTBOX: Limits = Limits { readings: 720, reports: 4 };
+/// What is not acknowledged within seconds waits in flash memory.
+const OUTBOX: Limits = Limits { readings: 16, reports: 4 };
 /// Messages to the app that may wait.
 const MAX_NEWS: usize = 64;
-/// How long connecting and the TLS handshake may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// What the network tells the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FromNetwork {
@@ -59,46 +53,79 @@ pub(super) enum FromNetwork {
     Log(String),
 }
 
+/// What the app wants of the network.
+#[derive(Clone, Default)]
+struct Wanted {
+    connection: Option<Arc<Connection>>,
+    /// How often the power was cut: then a session ends in the middle, and the broker has to notice.
+    power_cuts: u64,
+}
+
 /// The app's end.
 pub(super) struct Network {
     outbox: Arc<Mutex<Outbox>>,
-    wanted: Option<watch::Sender<Option<Arc<Connection>>>>,
+    relay: Arc<Mutex<Relay>>,
+    wanted: watch::Sender<Wanted>,
     news: Receiver<FromNetwork>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Network {
-    /// Starts the thread, unless the board has no network.
+    /// Starts the thread.
     pub(super) fn start(name: &str, seed: u64, network: ImitatedNetwork, shared: Arc<Shared>) -> io::Result<Self> {
         let outbox = Arc::new(Mutex::new(Outbox::new(OUTBOX)));
+        let relay = Arc::new(Mutex::new(Relay::new()));
         let (tell, news) = sync_channel(MAX_NEWS);
-        if network == ImitatedNetwork::None {
-            return Ok(Network { outbox, wanted: None, news, thread: None });
-        }
-        let (wanted, follow) = watch::channel(None);
+        let (wanted, follow) = watch::channel(Wanted::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let worker = Worker { outbox: outbox.clone(), shared, tell, jitter: Seeded::new(seed, "backoff") };
+        let jitter = Seeded::new(seed, "backoff");
+        let worker = Worker { outbox: outbox.clone(), relay: relay.clone(), network, shared, tell, jitter };
         let thread =
             thread::Builder::new().name(format!("net-{name}")).spawn(move || runtime.block_on(worker.run(follow)))?;
-        Ok(Network { outbox, wanted: Some(wanted), news, thread: Some(thread) })
+        Ok(Network { outbox, relay, wanted, news, thread: Some(thread) })
     }
 
     /// Connects with this identity from now on; `None` disconnects. What the last identity did not send is dropped, as
-    /// it is when a board restarts.
+    /// it is when a board restarts: a reading at most.
     pub(super) fn connect(&mut self, connection: Option<Connection>) {
-        let Some(wanted) = &self.wanted else { return };
-        if connection.is_none() && wanted.borrow().is_none() {
+        if connection.is_none() && !self.is_wanted() {
             return;
         }
         self.outbox.with(|outbox| *outbox = Outbox::new(OUTBOX));
-        wanted.send_replace(connection.map(Arc::new));
+        self.wanted.send_modify(|wanted| wanted.connection = connection.map(Arc::new));
     }
 
-    /// Queues a reading while an identity is installed.
-    pub(super) fn publish(&mut self, json: String) {
-        if self.is_wanted() && self.outbox.with(|outbox| outbox.push_reading(json)).is_err() {
-            tracing::warn!("a reading of the imitated board is too long for MQTT");
-        }
+    /// The board is reset or loses its power: no goodbye, and what the computer offered is forgotten.
+    pub(super) fn cut_power(&mut self) {
+        self.outbox.with(|outbox| *outbox = Outbox::new(OUTBOX));
+        self.wanted.send_modify(|wanted| {
+            wanted.connection = None;
+            wanted.power_cuts += 1;
+        });
+        self.relay.with(|relay| {
+            relay.offer(false);
+            while relay.to_send().is_some() {}
+        });
+    }
+
+    /// The computer offers a way to the broker, or not any more.
+    pub(super) fn offer_relay(&mut self, offered: bool) {
+        self.relay.with(|relay| relay.offer(offered));
+    }
+
+    /// What the computer says in the tunnel.
+    pub(super) fn take_from_tool(&mut self, message: FromTool) {
+        self.relay.with(|relay| relay.on_message(message));
+    }
+
+    /// What to say in the tunnel next.
+    pub(super) fn next_to_tool(&mut self) -> Option<FromBoard> {
+        self.relay.with(Relay::to_send)
+    }
+
+    /// Where the board puts what is to be sent.
+    pub(super) fn outbox(&self) -> &Mutex<Outbox> {
+        &self.outbox
     }
 
     /// Queues the reported state while an identity is installed.
@@ -114,13 +141,14 @@ impl Network {
     }
 
     fn is_wanted(&self) -> bool {
-        self.wanted.as_ref().is_some_and(|wanted| wanted.borrow().is_some())
+        self.wanted.borrow().connection.is_some()
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        self.wanted = None;
+        // The worker ends when there is nobody to follow.
+        self.wanted = watch::Sender::default();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -131,6 +159,8 @@ impl Drop for Network {
 
 struct Worker {
     outbox: Arc<Mutex<Outbox>>,
+    relay: Arc<Mutex<Relay>>,
+    network: ImitatedNetwork,
     shared: Arc<Shared>,
     tell: SyncSender<FromNetwork>,
     jitter: Seeded,
@@ -138,14 +168,21 @@ struct Worker {
 
 impl Worker {
     /// Follows what is wanted until the app's end is gone.
-    async fn run(mut self, mut follow: watch::Receiver<Option<Arc<Connection>>>) {
+    async fn run(mut self, mut follow: watch::Receiver<Wanted>) {
         loop {
-            let connection = follow.borrow_and_update().clone();
-            match connection {
-                Some(connection) => self.keep_connected(&connection, &mut follow).await,
+            let wanted = follow.borrow_and_update().clone();
+            match &wanted.connection {
+                Some(connection) => {
+                    let mut cut = follow.clone();
+                    tokio::select! {
+                        biased;
+                        // An error is the end of the app, which the check below sees.
+                        _ = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
+                        () = self.keep_connected(connection, &mut follow) => {}
+                    }
+                }
                 None => {
                     self.shared.set_network(NetworkState::Off);
-                    // An error is the end of the app, which the check below sees.
                     let _ = follow.changed().await;
                 }
             }
@@ -157,27 +194,26 @@ impl Worker {
     }
 
     /// One session after another until something else is wanted.
-    async fn keep_connected(&mut self, connection: &Connection, follow: &mut watch::Receiver<Option<Arc<Connection>>>) {
+    async fn keep_connected(&mut self, connection: &Connection, follow: &mut watch::Receiver<Wanted>) {
+        let relay = self.relay.clone();
+        let way = Way::of(self.network, connection, &relay);
         let mut backoff = Backoff::default();
         self.shared.set_network(NetworkState::Connecting(None));
         loop {
-            let mut changed = follow.clone();
+            tokio::select! {
+                _ = follow.changed() => return,
+                () = way.is_there() => {}
+            }
+            let stop = follow.clone();
             let reason = tokio::select! {
                 _ = follow.changed() => return,
-                line = open_line(connection) => match line {
-                    Ok(line) => {
-                        let outcome = self.run_session(connection, line, async { drop(changed.changed().await) }).await;
-                        if outcome.was_useful() {
-                            backoff.reset();
-                        }
-                        match outcome.end {
-                            Ok(()) => return,
-                            Err(error) => failure(&error),
-                        }
-                    }
-                    Err(error) => error,
+                line = uplink::open(connection, way) => match line {
+                    Ok(uplink::Line::Direct(line)) => self.run_session(connection, line, stop, &mut backoff).await,
+                    Ok(uplink::Line::Relayed(line)) => self.run_session(connection, line, stop, &mut backoff).await,
+                    Err(error) => Some(error.to_string()),
                 },
             };
+            let Some(reason) = reason else { return };
             self.say(FromNetwork::Log(format!("network: {reason}")));
             self.shared.set_network(NetworkState::Connecting(Some(reason)));
             let wait = Duration::from_millis(backoff.next_delay_millis(self.jitter.next() as u32));
@@ -188,13 +224,30 @@ impl Worker {
         }
     }
 
+    /// Runs until something else is wanted, or until it fails: then why.
     async fn run_session(
         &self,
         connection: &Connection,
-        line: TlsStream<TcpStream>,
+        line: impl AsyncRead + AsyncWrite + Unpin,
+        mut stop: watch::Receiver<Wanted>,
+        backoff: &mut Backoff,
+    ) -> Option<String> {
+        let stop = async { drop(stop.changed().await) };
+        let outcome = self.converse(connection, line, stop).await;
+        if outcome.was_useful() {
+            backoff.reset();
+        }
+        outcome.end.err().map(|error| failure(&error))
+    }
+
+    async fn converse(
+        &self,
+        connection: &Connection,
+        line: impl AsyncRead + AsyncWrite + Unpin,
         stop: impl Future<Output = ()>,
     ) -> Outcome {
         let config = SessionConfig::new(connection.thing_name.as_str(), connection.readings_topic.as_str());
+        let config = config.with_last_will();
         let clock = TokioClock(Instant::now());
         let session = Session { config: &config, clock: &clock, outbox: &*self.outbox };
         let mut line = FromTokio::new(line);
@@ -227,35 +280,6 @@ impl Worker {
 /// The reason and the advice, in one line.
 fn failure(error: &SessionError) -> String {
     format!("{error} {}", error.advice())
-}
-
-async fn open_line(connection: &Connection) -> Result<TlsStream<TcpStream>, String> {
-    let config = tls_config(connection)?;
-    let name = ServerName::try_from(connection.endpoint.clone())
-        .map_err(|_| format!("{} is no host name", connection.endpoint))?;
-    let address = (connection.endpoint.as_str(), connection.port);
-    let connecting = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| format!("no connection: {error}"))?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| format!("no TLS: {error}"))
-    };
-    timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err("the broker did not answer in time".to_owned()))
-}
-
-fn tls_config(connection: &Connection) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    for ca in &connection.ca_der {
-        roots
-            .add(CertificateDer::from(ca.clone()))
-            .map_err(|error| format!("the installed CA is unusable: {error}"))?;
-    }
-    let chain = connection.certificate_chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let key = PrivatePkcs8KeyDer::from(connection.key_pkcs8_der.to_vec());
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("no TLS version: {error}"))?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key.into())
-        .map_err(|error| format!("the installed identity is unusable: {error}"))
 }
 
 struct TokioClock(Instant);

@@ -87,8 +87,7 @@ async fn play_on(
 
 #[tokio::test(start_paused = true)]
 async fn connects_subscribes_asks_sends_and_says_goodbye() {
-    let will = Will { topic: String::from("dt/coldchain/depot1/truckSensor01/online"), payload: b"false".to_vec() };
-    let config = SessionConfig { will: Some(will), ..config() };
+    let config = config().with_last_will();
     let outbox = outbox(&["r1", "r2"]);
     let mut played = play(&config, &outbox, async |peer| {
         let (first, connect) = peer.receive().await;
@@ -97,9 +96,9 @@ async fn connects_subscribes_asks_sends_and_says_goodbye() {
         let (will_topic, will_payload) = split_text(rest);
         assert_eq!(
             (client_id.as_str(), will_topic.as_str()),
-            ("truckSensor01", "dt/coldchain/depot1/truckSensor01/online")
+            ("truckSensor01", "dt/coldchain/depot1/truckSensor01/readings/online")
         );
-        assert_eq!(will_payload, b"\0\x05false");
+        assert_eq!(will_payload, b"\0\x10{\"online\":false}");
         peer.send(&[0x20, 2, 0, 0]).await;
 
         let subscribe = peer.grant(ALL_GRANTED).await;

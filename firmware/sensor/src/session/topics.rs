@@ -34,6 +34,11 @@ impl ShadowNews {
     }
 }
 
+/// Where the broker says that the board is lost. The shipped policy lets a thing publish there.
+pub(super) fn online(readings_topic: &str) -> String {
+    format!("{readings_topic}/online")
+}
+
 /// The shadow topics of one thing.
 pub(super) struct ShadowTopics {
     prefix: String,

@@ -145,7 +145,7 @@ fn an_installed_board_publishes_the_readings_it_sends_over_the_line_and_follows_
         endpoint: "localhost".into(),
         port,
         readings_topic: READINGS.into(),
-        network: Network::None,
+        network: Network::WiFi { ssid: "depot".into(), passphrase: String::new() },
         host_key_pem: None,
     };
     let Ok(Response::Identity(identity)) = link.ask(4, Request::Install(install)) else { panic!("not installed") };
