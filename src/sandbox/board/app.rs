@@ -89,6 +89,8 @@ impl App {
                     Effect::ConnectionChanged => network.connect(self.board.connection()),
                     Effect::SettingsChanged => network.report(self.board.reported()),
                     Effect::RelayOffered(offered) => network.offer_relay(offered),
+                    // A pseudo-terminal has no rate.
+                    Effect::LineRate(_) => {}
                 }
             }
         }
