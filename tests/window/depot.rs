@@ -13,16 +13,17 @@ use coldbench::{
     app::{
         command::Command,
         core::{Core, CoreHandle, CoreOptions},
-        outbox::Updates,
         run::{Ended, StepState},
         settings::Settings,
         state::AppState,
         station::{Station, What},
-        update::Update,
     },
     commission::events::JobOutcome,
     sandbox::{Sandbox, SandboxOptions, board::BoardControl},
-    ui::app::{Link, Options, Window},
+    ui::{
+        app::{Link, Options, Window},
+        open::CoreLink,
+    },
     wiring::Wiring,
 };
 use eframe::egui::{Event, Key, Role, vec2};
@@ -32,6 +33,8 @@ use egui_kittest::{
 };
 use time::UtcOffset;
 use tokio::runtime::Runtime;
+
+use crate::words;
 
 /// Nothing takes this long, also where many tests run beside each other on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -243,6 +246,18 @@ impl Screen {
         });
     }
 
+    /// Looks until a new board is there, and begins its job with a scan.
+    pub fn begin(&mut self, port: &str) {
+        self.wait_until(port, "new board", |is| *is == What::New);
+        self.scan("T001");
+    }
+
+    /// Looks until the job at a port has passed and the screen says so.
+    pub fn passes(&mut self, port: &str) {
+        self.wait_for_end(port, JobOutcome::Passed);
+        self.wait_for(words::PASS);
+    }
+
     /// How the job at a port ended.
     pub fn ended(&self, port: &str) -> Option<&Ended> {
         self.station(port)?.run.as_ref()?.ended.as_ref()
@@ -290,21 +305,6 @@ pub fn window(link: impl Link + 'static) -> Harness<'static, Option<Window>> {
     );
     harness.run_steps(4);
     harness
-}
-
-struct CoreLink {
-    core: CoreHandle,
-    updates: Updates,
-}
-
-impl Link for CoreLink {
-    fn order(&mut self, command: Command) -> bool {
-        self.core.send(command)
-    }
-
-    fn next(&mut self) -> Option<Update> {
-        self.updates.try_next()
-    }
 }
 
 fn runtime(name: &str) -> Runtime {
