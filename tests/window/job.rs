@@ -7,10 +7,7 @@ use coldbench::{
 };
 use eframe::egui::Key;
 
-use crate::{
-    depot::{Depot, Screen},
-    words,
-};
+use crate::{depot::Depot, words};
 
 #[test]
 fn a_scanned_truck_leads_to_pass() {
