@@ -3,6 +3,8 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
+#[cfg(unix)]
+use coldbench::wiring::SandboxHands;
 use coldbench::{
     adapters::{log::LogRing, tls},
     cli::{
@@ -86,7 +88,10 @@ fn run_demo(demo: Demo, runtime: &Runtime, log: LogRing) -> Result<Exit, Problem
         return Ok(runtime.block_on(cli::demo::serve(&facts, demo.json)));
     }
     let key = (facts.access_key_id, facts.secret_access_key);
-    let world = Arc::new(Wiring::in_folder(&dir, facts.site_file, facts.ports.clone(), key).with_log(log));
+    let wiring = Wiring::in_folder(&dir, facts.site_file, facts.ports.clone(), key).with_log(log);
+    #[cfg(unix)]
+    let wiring = wiring.with_hands(SandboxHands::of(&sandbox));
+    let world = Arc::new(wiring);
     if open::has_display() && !demo.terminal && !demo.json {
         return open_window(world, runtime, true);
     }

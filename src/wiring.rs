@@ -2,6 +2,9 @@
 //!
 //! The sandbox is wired as AWS is: by a site profile, an access key and serial ports.
 
+#[cfg(unix)]
+mod hands;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,10 +25,16 @@ use crate::{
         log::LogRing,
         tls,
     },
-    app::world::{CloudSide, OpenLedger, Templates, World},
+    app::{
+        truck::TruckHands,
+        world::{CloudSide, OpenLedger, Templates, World},
+    },
     domain::{Problem, finding::Finding, image::Image, site::Site},
     ports::{board::Boards, cloud::CloudError, keys::HostKeys},
 };
+
+#[cfg(unix)]
+pub use hands::SandboxHands;
 
 /// Policy of the boards where the site names no other.
 const TRUCK_POLICY: &str = include_str!("../assets/cloud/truck-policy.json");
@@ -43,6 +52,8 @@ pub struct Wiring {
     access_key: Option<(String, String)>,
     /// What the program said last.
     log: LogRing,
+    /// Hands on the trucks, where they are imitated.
+    hands: Option<Arc<dyn TruckHands>>,
 }
 
 impl Wiring {
@@ -59,6 +70,7 @@ impl Wiring {
             named_ports: Vec::new(),
             access_key: None,
             log: LogRing::default(),
+            hands: None,
         })
     }
 
@@ -84,12 +96,19 @@ impl Wiring {
             named_ports,
             access_key: Some(access_key),
             log: LogRing::default(),
+            hands: None,
         }
     }
 
     /// The same, with the log that the support bundle ends with.
     pub fn with_log(mut self, log: LogRing) -> Self {
         self.log = log;
+        self
+    }
+
+    /// The same, with hands on the trucks, which are imitated.
+    pub fn with_hands(mut self, hands: impl TruckHands + 'static) -> Self {
+        self.hands = Some(Arc::new(hands));
         self
     }
 
@@ -171,6 +190,10 @@ impl World for Wiring {
 
     fn log_lines(&self) -> Vec<String> {
         self.log.lines()
+    }
+
+    fn truck_hands(&self) -> Option<Arc<dyn TruckHands>> {
+        self.hands.clone()
     }
 
     async fn look_around(&self, site: &Site) -> Vec<Finding> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::settings::Settings;
+use super::{settings::Settings, truck::Handling};
 use crate::{
     commission::{CalibrationChoice, sweep::Leftover},
     domain::{JobId, ThingName, TruckId},
@@ -57,6 +57,13 @@ pub enum Command {
         port: String,
         /// The answer.
         reply: Reply,
+    },
+    /// Lay a hand on the imitated truck at a port; on a real bench nothing happens.
+    HandleTruck {
+        /// The port.
+        port: String,
+        /// What to do.
+        handling: Handling,
     },
     /// Read the record.
     LoadJobs,
@@ -155,6 +162,7 @@ impl Command {
             Command::Cancel { .. } => "Cancelling",
             Command::Keep { .. } => "Putting the run away",
             Command::Answer { .. } => "Answering",
+            Command::HandleTruck { .. } => "Handling the truck",
             Command::LoadJobs => "Reading the record",
             Command::OpenJob { .. } => "Reading the job",
             Command::FindLeftovers => "Finding leftovers",

@@ -19,6 +19,7 @@ use super::{
     desk_work, follow,
     office::Office,
     outbox::{Updates, Waker, outbox},
+    truck::{Handling, TruckHands},
     update::Update,
     world::World,
 };
@@ -38,6 +39,8 @@ const COMMANDS: usize = 64;
 const ERRANDS: usize = 4;
 /// Pieces of desk work at once: reading the record, asking the cloud.
 const DESK_WORK: usize = 16;
+/// How often an imitated truck is looked at while its board's job asks something.
+const LOOK_AT_TRUCKS_EVERY: Duration = Duration::from_millis(500);
 /// Things followed at once.
 const MAX_FOLLOWED: usize = 32;
 
@@ -98,6 +101,7 @@ pub struct Core {
     bays: BTreeMap<String, BayHandle>,
     followed: BTreeMap<ThingName, Cancel>,
     desk_work: Arc<Semaphore>,
+    hands: Option<Arc<dyn TruckHands>>,
 }
 
 struct BayHandle {
@@ -117,6 +121,7 @@ impl Core {
             bays: BTreeMap::new(),
             followed: BTreeMap::new(),
             desk_work: Arc::new(Semaphore::new(DESK_WORK)),
+            hands: office.world.truck_hands(),
         };
         runtime.spawn(core.run(orders, options.site_file, options.poll_every));
         (CoreHandle { commands, office }, updates)
@@ -128,6 +133,8 @@ impl Core {
         desk_work::tell_settings(&self.office).await;
         self.at_the_desk(Command::LoadJobs).await;
         let (sender, mut lists) = mpsc::channel(1);
+        let mut look = interval(LOOK_AT_TRUCKS_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let poll = tokio::spawn(poll_ports(self.office.clone(), poll_every, sender));
         loop {
             tokio::select! {
@@ -136,6 +143,7 @@ impl Core {
                     None => break,
                 },
                 Some(list) = lists.recv() => self.ports(list).await,
+                _ = look.tick(), if self.hands.is_some() => self.look_at_trucks(),
             }
         }
         poll.abort();
@@ -174,6 +182,10 @@ impl Core {
             Command::Answer { port, reply } => {
                 let taken = self.answer(&port, reply).await;
                 (Some(port), taken)
+            }
+            Command::HandleTruck { port, handling } => {
+                self.handle_truck(port, handling).await;
+                (None, Ok(()))
             }
             Command::Decommission { thing } => (None, self.decommission(thing).await),
             Command::WatchThing { thing } => (None, self.follow(thing)),
@@ -262,6 +274,24 @@ impl Core {
         }
         self.office.outbox.tell(Update::Answered { port: port.to_owned() }).await;
         Ok(())
+    }
+
+    async fn handle_truck(&self, port: String, handling: Handling) {
+        let Some(hands) = &self.hands else { return };
+        hands.handle(&port, handling);
+        if let Some(truck) = hands.look(&port) {
+            self.office.outbox.tell(Update::Truck { port, truck }).await;
+        }
+    }
+
+    /// Tells how the imitated trucks look whose boards' jobs ask for a hand now.
+    fn look_at_trucks(&self) {
+        let Some(hands) = &self.hands else { return };
+        for (port, _) in self.bays.iter().filter(|(_, bay)| bay.desk.is_asked()) {
+            if let Some(truck) = hands.look(port) {
+                self.office.outbox.offer(Update::Truck { port: port.clone(), truck });
+            }
+        }
     }
 
     async fn keep(&self, port: &str) -> Result<(), Problem> {

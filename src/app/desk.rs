@@ -63,6 +63,11 @@ impl Desk {
         receiver
     }
 
+    /// Whether somebody is asked.
+    pub fn is_asked(&self) -> bool {
+        self.inner().answer.is_some()
+    }
+
     /// Gives an answer; `false` when nothing was asked.
     pub fn answer(&self, reply: Reply) -> bool {
         let asked = self.inner().answer.take();

@@ -90,6 +90,7 @@ async fn work(office: &Office, command: Command) -> Result<(), Problem> {
         | Command::Cancel { .. }
         | Command::Keep { .. }
         | Command::Answer { .. }
+        | Command::HandleTruck { .. }
         | Command::WatchThing { .. }
         | Command::Unwatch { .. } => {}
     }

@@ -32,6 +32,7 @@ pub mod state;
 mod state_tests;
 pub mod station;
 pub mod trace;
+pub mod truck;
 pub mod typical;
 pub mod update;
 pub mod workshop;

@@ -24,7 +24,15 @@ pub struct Sensing {
 impl Sensing {
     /// Takes what they say.
     pub fn take(&mut self, at: OffsetDateTime, sensed: Sensed) {
-        self.at_question.get_or_insert_with(|| sensed.clone());
+        let before = self.at_question.get_or_insert_with(|| sensed.clone());
+        // A probe that had no value when the question was asked is compared with its first one.
+        for probe in sensed.probes.iter().filter(|probe| probe.celsius.is_some()) {
+            match before.probes.iter_mut().find(|known| known.rom == probe.rom) {
+                Some(known) if known.celsius.is_none() => *known = probe.clone(),
+                Some(_) => {}
+                None => before.probes.push(probe.clone()),
+            }
+        }
         self.rows.push_back((at, sensed));
         let oldest = at - Duration::seconds(KEPT_SECS);
         while self.rows.len() > MAX_ROWS || self.rows.front().is_some_and(|(at, _)| *at < oldest) {
@@ -123,6 +131,15 @@ mod tests {
         assert_eq!(sensing.trace("b").collect::<Vec<_>>(), [(-2.0, -19.0), (0.0, -14.0)]);
         sensing.asked();
         assert_eq!(sensing.held_in_hand(), None, "the next question begins anew");
+    }
+
+    #[test]
+    fn a_probe_without_a_value_yet_is_compared_with_its_first_one() {
+        let mut sensing = Sensing::default();
+        for (secs, celsius) in [(0, None), (1, Some(-20.0)), (2, Some(-10.0))] {
+            sensing.take(at(secs), sensed([celsius, Some(20.0)], false, (0, 0)));
+        }
+        assert_eq!(sensing.held_in_hand(), Some("a"));
     }
 
     #[test]

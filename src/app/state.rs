@@ -14,6 +14,7 @@ use super::{
     run::Run,
     settings::Settings,
     station::{BoardFacts, Station, What},
+    truck::TruckView,
     typical::Typical,
     update::{JobDetails, SiteView, Update},
 };
@@ -37,6 +38,8 @@ const MAX_NOTICES: usize = 500;
 pub struct AppState {
     /// The boards by their port.
     pub stations: BTreeMap<String, Station>,
+    /// The imitated trucks that were looked at, by the port of their board; none on a real bench.
+    pub trucks: BTreeMap<String, TruckView>,
     /// The job of the cloud alone that ran last: a decommissioning.
     pub cloud_run: Option<Run>,
     /// The record, newest first; `None` until it was read.
@@ -127,6 +130,7 @@ impl AppState {
             Update::Asked { port, question } => self.change_run(&port, |run| run.ask(question)),
             Update::Answered { port } => self.change_run(&port, |run| run.question = None),
             Update::Cancelling { port, reason } => self.change_run(&port, |run| run.cancelling = Some(reason)),
+            Update::Truck { port, truck } => drop(self.trucks.insert(port, truck)),
             Update::PutAway { port } => self.put_away(&port),
             Update::Jobs(jobs) => self.jobs = Some(jobs),
             Update::JobOpened(details) => self.opened = Some(*details),

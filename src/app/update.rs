@@ -9,6 +9,7 @@ use super::{
     live::Arrived,
     settings::Settings,
     station::{BoardFacts, What},
+    truck::TruckView,
 };
 use crate::{
     commission::{events::Event, sweep::Leftover},
@@ -73,6 +74,13 @@ pub enum Update {
         port: String,
         /// Why.
         reason: String,
+    },
+    /// How the imitated truck at a port looks.
+    Truck {
+        /// The port.
+        port: String,
+        /// How.
+        truck: TruckView,
     },
     /// The run at a port is put away.
     PutAway {

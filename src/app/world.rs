@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
+use super::truck::TruckHands;
 use crate::{
     domain::{Problem, finding::Finding, image::Image, site::Site},
     ports::{
@@ -47,6 +48,10 @@ pub trait World: Send + Sync {
     /// What the program said last, oldest first, for support; empty where nobody keeps it.
     fn log_lines(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// Hands on the imitated trucks; a real bench has none.
+    fn truck_hands(&self) -> Option<Arc<dyn TruckHands>> {
+        None
     }
     /// Looks at this computer: clock, network, disk, permissions. Ends within seconds.
     async fn look_around(&self, site: &Site) -> Vec<Finding>;

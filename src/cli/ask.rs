@@ -58,14 +58,18 @@ fn words(question: &Question) -> String {
                 .collect();
             format!("Which probe is in the freezer? Warm one by hand to see which.\n{}\nNumber:", list.join("\n"))
         }
-        Question::FreezerReference { point, raw_celsius } => {
+        Question::FreezerReference { point, raw_celsius, taken, refused } => {
             format!(
-                "Point {point}: the probe is steady at {raw_celsius:.2} °C. What does the thermometer show, °C? (empty: leave out)"
+                "{}Point {point}: the probe is steady at {raw_celsius:.2} °C. What does the thermometer show, °C? (empty: leave out{})",
+                why(refused),
+                back(taken.is_empty())
             )
         }
-        Question::SupplyReference { point, raw_volts } => {
+        Question::SupplyReference { point, raw_volts, taken, refused } => {
             format!(
-                "Point {point}: the board measures {raw_volts:.2} V. What does the multimeter show, V? (empty: leave out)"
+                "{}Point {point}: the board measures {raw_volts:.2} V. What does the multimeter show, V? (empty: leave out{})",
+                why(refused),
+                back(taken.is_empty())
             )
         }
         Question::OpenDoor => "Open the freezer door, then press Enter (s: leave out).".to_owned(),
@@ -73,6 +77,15 @@ fn words(question: &Question) -> String {
         Question::Serial { instrument, last } if last.is_empty() => format!("Serial number of the {instrument}:"),
         Question::Serial { instrument, last } => format!("Serial number of the {instrument} [{last}]:"),
     }
+}
+
+/// Why the last answer was not taken.
+fn why(refused: &Option<String>) -> String {
+    refused.as_ref().map_or_else(String::new, |why| format!("Not taken: {why}.\n"))
+}
+
+fn back(is_first: bool) -> &'static str {
+    if is_first { "" } else { "; b: take the last point again" }
 }
 
 fn understand(question: &Question, line: &str) -> Result<Reply, String> {
@@ -85,6 +98,9 @@ fn understand(question: &Question, line: &str) -> Result<Reply, String> {
             }
         }
         Question::FreezerReference { .. } | Question::SupplyReference { .. } if line.is_empty() => Ok(Reply::Skip),
+        Question::FreezerReference { .. } | Question::SupplyReference { .. } if line.eq_ignore_ascii_case("b") => {
+            Ok(Reply::Back)
+        }
         Question::FreezerReference { .. } | Question::SupplyReference { .. } => {
             let number = line.replace(',', ".").parse::<f64>().ok().filter(|number| number.is_finite());
             number.map(Reply::Number).ok_or_else(|| "Enter a number such as -20.3.".to_owned())
@@ -102,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_reference_may_be_written_with_a_comma_and_nonsense_is_asked_again() {
-        let question = Question::FreezerReference { point: 1, raw_celsius: -20.0 };
+        let question = Question::FreezerReference { point: 1, raw_celsius: -20.0, taken: Vec::new(), refused: None };
         assert_eq!(understand(&question, "-20,3"), Ok(Reply::Number(-20.3)));
         assert_eq!(understand(&question, ""), Ok(Reply::Skip));
         assert!(understand(&question, "cold").is_err());

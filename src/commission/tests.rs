@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::mpsc;
 
@@ -440,6 +443,49 @@ async fn a_person_calibrates_with_two_points_each_and_the_door() {
     assert!((calibration.freezer.apply(0.25)).abs() < 1e-3, "{calibration:?}");
     assert!((calibration.supply.apply(11.5) - 12.0).abs() < 1e-3, "{calibration:?}");
     assert!(events.iter().filter(|event| matches!(event, Event::Asked { .. })).count() >= 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn points_that_were_taken_outlast_a_job_that_broke_off() {
+    static LEFT: AtomicBool = AtomicBool::new(false);
+    let world = World::with_operator(|question| match question {
+        Question::FreezerReference { point: 1, taken, .. } => {
+            assert!(taken.is_empty() && !LEFT.load(Ordering::SeqCst), "the first point is asked for once");
+            Reply::Number(0.0)
+        }
+        Question::FreezerReference { taken, .. } if LEFT.swap(true, Ordering::SeqCst) => {
+            assert_eq!(taken.len(), 1);
+            Reply::Number(-20.0)
+        }
+        Question::FreezerReference { .. } => Reply::Declined,
+        Question::Serial { .. } => Reply::Text("TH-7".into()),
+        Question::OpenDoor | Question::CloseDoor | Question::FreezerProbe { .. } => Reply::Yes,
+        Question::SupplyReference { .. } => Reply::Skip,
+    });
+    let (finished, _) = begin(&world, Order { calibration: CalibrationChoice::Prompt, ..order() }).await;
+    assert_eq!(finished.unwrap().outcome, JobOutcome::Cancelled);
+    let (finished, _) = go_on(&world, &only_job(&world)).await;
+    assert_passed(&finished, "with the second point");
+    let calibration = lock(&world.board).calibration.clone();
+    assert!((calibration.freezer.apply(0.25)).abs() < 1e-3, "{calibration:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_point_that_fits_no_line_is_asked_for_again_with_the_reason() {
+    let world = World::with_operator(|question| match question {
+        // The comma was forgotten, and then it was not.
+        Question::FreezerReference { point: 1, refused: None, .. } => Reply::Number(25.0),
+        Question::FreezerReference { point: 1, refused: Some(why), .. } => {
+            assert!(why.contains("out of bounds"), "{why}");
+            Reply::Number(0.25)
+        }
+        Question::FreezerReference { .. } | Question::SupplyReference { .. } => Reply::Skip,
+        Question::Serial { .. } => Reply::Text("TH-7".into()),
+        Question::OpenDoor | Question::CloseDoor | Question::FreezerProbe { .. } => Reply::Yes,
+    });
+    let (finished, _) = begin(&world, Order { calibration: CalibrationChoice::Prompt, ..order() }).await;
+    assert_passed(&finished, "asked again");
+    assert!(lock(&world.board).calibration.freezer.offset.abs() < 1e-3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! What calibration needs from the operator, and what it is held to.
 
+use coldbench_sensor::calibration::{Bounds, Point, SUPPLY, TEMPERATURE, fit};
+pub use coldbench_sensor::calibration::{Fit, FitError};
 use serde::{Deserialize, Serialize};
 
 use super::{DoorPolarity, ProbeRom};
@@ -52,6 +54,27 @@ pub struct VoltagePoint {
     pub reference_volts: f64,
     /// What the board said, V; measured now when absent.
     pub raw_volts: Option<f64>,
+}
+
+/// The correction that temperature points make; points without a raw value are left out.
+///
+/// # Errors
+/// No usable points, or a correction that no board accepts.
+pub fn fit_freezer(points: &[TemperaturePoint]) -> Result<Fit, FitError> {
+    fit_points(points.iter().map(|point| (point.raw_celsius, point.reference_celsius)), &TEMPERATURE)
+}
+
+/// The correction that voltage points make; points without a raw value are left out.
+///
+/// # Errors
+/// No usable points, or a correction that no board accepts.
+pub fn fit_supply(points: &[VoltagePoint]) -> Result<Fit, FitError> {
+    fit_points(points.iter().map(|point| (point.raw_volts, point.reference_volts)), &SUPPLY)
+}
+
+fn fit_points(points: impl Iterator<Item = (Option<f64>, f64)>, bounds: &Bounds) -> Result<Fit, FitError> {
+    let points = points.filter_map(|(raw, reference)| Some(Point { raw: raw? as f32, reference: reference as f32 }));
+    fit(&points.collect::<Vec<_>>(), bounds)
 }
 
 /// The level of the door input that means "open".

@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::calibration::{TemperaturePoint, VoltagePoint};
+
 /// Asks the person at the bench. A front end shows the question and sends the answer.
 #[async_trait]
 pub trait Operator: Send + Sync {
@@ -31,6 +33,10 @@ pub enum Question {
         point: u32,
         /// What the probe says now, °C.
         raw_celsius: f64,
+        /// The points that were taken already.
+        taken: Vec<TemperaturePoint>,
+        /// Why the last answer was not taken, in words.
+        refused: Option<String>,
     },
     /// What does the multimeter show now?
     SupplyReference {
@@ -38,6 +44,10 @@ pub enum Question {
         point: u32,
         /// What the board says now, V.
         raw_volts: f64,
+        /// The points that were taken already.
+        taken: Vec<VoltagePoint>,
+        /// Why the last answer was not taken, in words.
+        refused: Option<String>,
     },
     /// Open the door now, then answer yes.
     OpenDoor,
@@ -64,6 +74,8 @@ pub enum Reply {
     Yes,
     /// Leave this point out.
     Skip,
+    /// Take the point before anew.
+    Back,
     /// Nobody answers: the job is to be cancelled.
     Declined,
 }

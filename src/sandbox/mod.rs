@@ -15,6 +15,9 @@ use serde::Serialize;
 
 use self::cloud::{Cloud, CloudOptions, FaultPlan};
 
+/// How long a reference point must be steady, seconds: the imitated baths settle sooner than real ones.
+const STABILITY_SECS: i64 = 10;
+
 /// How to start a sandbox.
 #[derive(Debug, Clone)]
 pub struct SandboxOptions {
@@ -170,8 +173,9 @@ fn write_site(file: &Path, cloud: &Cloud) -> Result<(), SandboxError> {
     site.insert("iot_endpoint".into(), cloud.mqtt_host().into());
     site.insert("iot_port".into(), i64::from(cloud.mqtt_port()).into());
     site.insert("ca_file".into(), ca_file.display().to_string().into());
-    if !site.contains_key("network") {
-        site.insert("network".into(), toml::Table::from_iter([("ssid".to_owned(), "depot".into())]).into());
-    }
+    let network = toml::Table::from_iter([("ssid".to_owned(), "depot".into())]);
+    site.entry("network").or_insert(network.into());
+    let gate = toml::Table::from_iter([("stability_secs".to_owned(), STABILITY_SECS.into())]);
+    site.entry("tolerances").or_insert(gate.into());
     fs::write(file, site.to_string()).map_err(|source| SandboxError::SiteFile { path: file.to_owned(), source })
 }

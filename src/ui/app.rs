@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
-    self, Align, Align2, Context, Frame, Key, Layout, Margin, Modifiers, Panel, Role, Sense, Ui, WidgetInfo, vec2,
+    self, Align, Align2, Context, Frame, Id, Key, Layout, Margin, Modifiers, Panel, Role, ScrollArea, Sense, Ui,
+    UiBuilder, WidgetInfo, vec2,
 };
 use time::{OffsetDateTime, UtcOffset};
 
@@ -124,9 +125,13 @@ impl Window {
         let bar = screens::bar(&self.state, &self.view);
         let entered = self.entered(ui);
         self.action_bar(ui, &bar);
-        self.tour(ui);
+        self.beside(ui);
         let frame = Frame::new().fill(ui.palette().canvas).inner_margin(Margin::same(16));
-        egui::CentralPanel::no_frame().frame(frame).show(ui, |ui| screens::show(ui, &self.state, &mut self.view));
+        egui::CentralPanel::no_frame().frame(frame).show(ui, |ui| {
+            // Of its own, so that a panel that opens beside the screen takes the keyboard from no field.
+            let screen = UiBuilder::new().scope_id(Id::unique("screen"));
+            ui.scope_builder(screen, |ui| screens::show(ui, &self.state, &mut self.view));
+        });
         if entered {
             // Made anew: a scanner's Enter comes with its last letters, which the field has only now.
             let primary = screens::bar(&self.state, &self.view).primary;
@@ -252,14 +257,25 @@ impl Window {
         });
     }
 
-    /// The tour stands beside the screen, above the action bar, so that it covers nothing.
-    fn tour(&mut self, ui: &mut Ui) {
-        if self.view.tour.is_none() || !matches!(self.view.place, Place::Stations | Place::Run) {
+    /// Beside the screen, above the action bar, so that they cover nothing: the tour, and the demo's truck when a hand
+    /// is needed there.
+    fn beside(&mut self, ui: &mut Ui) {
+        let truck =
+            screens::truck::port(&self.state, &self.view).and_then(|port| self.state.trucks.get_key_value(port));
+        let is_needed = self.view.tour.is_some() || truck.is_some();
+        if !is_needed || !matches!(self.view.place, Place::Stations | Place::Run) {
             return;
         }
         let frame = Frame::new().fill(ui.palette().raised).inner_margin(Margin::same(16));
-        Panel::right("tour").exact_size(screens::tour::WIDTH).resizable(false).frame(frame).show(ui, |ui| {
-            screens::tour::show(ui, &self.state, &mut self.view);
+        Panel::right("beside").exact_size(screens::tour::WIDTH).resizable(false).frame(frame).show(ui, |ui| {
+            ScrollArea::vertical().id_salt("beside").auto_shrink(false).show(ui, |ui| {
+                if self.view.tour.is_some() {
+                    screens::tour::show(ui, &self.state, &mut self.view);
+                }
+                if let Some((port, truck)) = truck {
+                    screens::truck::show(ui, port, truck, &mut self.view);
+                }
+            });
         });
     }
 

@@ -57,9 +57,12 @@ pub fn local_offset() -> UtcOffset {
     *OFFSET.get_or_init(|| UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC))
 }
 
-struct CoreLink {
-    core: CoreHandle,
-    updates: Updates,
+/// The line to a core in this program.
+pub struct CoreLink {
+    /// Orders go there.
+    pub core: CoreHandle,
+    /// Updates come from there.
+    pub updates: Updates,
 }
 
 impl Link for CoreLink {

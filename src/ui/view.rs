@@ -1,5 +1,7 @@
 //! What the window itself remembers: which screen is open, what is typed, what is asked.
 
+use std::collections::BTreeMap;
+
 use super::{
     dialogs::{Errands, FileAsk},
     screens::{JobsView, LiveView, LogView, ShadowDraft, SiteDraft},
@@ -123,8 +125,8 @@ pub struct View {
     pub calibrate: Option<bool>,
     /// The guided tour of the demo, while it is open.
     pub tour: Option<Tour>,
-    /// The answer to a question as typed.
-    pub answer: String,
+    /// The answers to the questions of the boards as typed, by port.
+    pub answers: BTreeMap<String, String>,
     /// The step whose details are open.
     pub step: Option<usize>,
     /// How the record is searched.
@@ -170,6 +172,11 @@ impl View {
         Some(&self.station(state)?.live)
     }
 
+    /// The answer to the question at a port as typed.
+    pub fn answer(&self, port: &str) -> &str {
+        self.answers.get(port).map_or("", |typed| typed.trim())
+    }
+
     /// Something is asked in front of the screen, so its keys rest.
     pub fn is_asking(&self) -> bool {
         self.asking.is_some() || self.file.is_some() || self.leaving_profile
@@ -193,7 +200,7 @@ impl View {
     /// Orders something; sent when the frame is over.
     pub fn order(&mut self, command: Command) {
         match &command {
-            Command::Answer { .. } => self.answer.clear(),
+            Command::Answer { port, .. } => drop(self.answers.remove(port)),
             Command::Commission { port, .. } => {
                 self.truck.clear();
                 (self.port, self.step, self.truck_taken) = (Some(port.clone()), None, false);

@@ -13,19 +13,23 @@ use coldbench::{
     app::{
         command::Command,
         core::{Core, CoreHandle, CoreOptions},
-        outbox::Updates,
         run::{Ended, StepState},
         settings::Settings,
         state::AppState,
         station::{Station, What},
-        update::Update,
+        update::JobDetails,
     },
     commission::events::JobOutcome,
+    domain::JobId,
+    ports::ledger::StepRecord,
     sandbox::{Sandbox, SandboxOptions, board::BoardControl},
-    ui::app::{Link, Options, Window},
-    wiring::Wiring,
+    ui::{
+        app::{Link, Options, Window},
+        open::CoreLink,
+    },
+    wiring::{SandboxHands, Wiring},
 };
-use eframe::egui::{Event, Key, Role, vec2};
+use eframe::egui::{Event, Key, Modifiers, Role, vec2};
 use egui_kittest::{
     Harness,
     kittest::{NodeT, Queryable},
@@ -33,8 +37,10 @@ use egui_kittest::{
 use time::UtcOffset;
 use tokio::runtime::Runtime;
 
+use crate::words;
+
 /// Nothing takes this long, also where many tests run beside each other on a slow machine.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 /// How often the screen is looked at.
 const POLL: Duration = Duration::from_millis(20);
 /// What the window takes for the time between two frames, so that its messages do not go too early.
@@ -91,10 +97,19 @@ impl Depot {
         fs::write(&file, site.to_string()).unwrap();
     }
 
+    /// Lets a point be taken soon, for programs that start after it: a probe is steady when its last three seconds lie
+    /// this close together, °C.
+    pub fn set_gate(&self, celsius: f64) {
+        let gate = [("stability_secs", toml::Value::from(3)), ("stability_celsius", celsius.into())];
+        let gate = gate.map(|(key, value)| (key.to_owned(), value));
+        self.set_site("tolerances", toml::Table::from_iter(gate).into());
+    }
+
     /// What the program is wired to here.
     pub fn wiring(&self) -> Wiring {
         let site_file = self.sandbox.facts().site_file;
-        Wiring::in_folder(self.folder(), site_file, self.ports.clone(), self.key.clone())
+        let wiring = Wiring::in_folder(self.folder(), site_file, self.ports.clone(), self.key.clone());
+        wiring.with_hands(SandboxHands::of(&self.sandbox))
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
@@ -178,14 +193,25 @@ impl Screen {
         found.next().is_some_and(|node| !node.accesskit_node().is_disabled())
     }
 
-    /// Types into a field.
+    /// Types into a field in place of what is in it, again should it have lost the keyboard meanwhile.
     pub fn type_into(&mut self, field: &str, text: &str) {
-        let is_there = |screen: &Screen| screen.field(field).is_some();
-        self.wait(&format!("field {field:?}"), is_there);
-        self.field(field).unwrap().focus();
-        self.look();
-        self.harness.event(Event::Text(text.to_owned()));
-        self.look();
+        self.wait(&format!("field {field:?}"), |screen| screen.field(field).is_some());
+        let began = Instant::now();
+        while self.typed(field).as_deref() != Some(text) {
+            assert!(began.elapsed() < DEADLINE, "{field:?} does not take {text:?}; on the screen:\n{}", self.text());
+            if let Some(field) = self.field(field) {
+                field.focus();
+            }
+            self.look();
+            self.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+            self.harness.event(Event::Text(text.to_owned()));
+            self.look();
+            self.look();
+        }
+    }
+
+    fn typed(&self, field: &str) -> Option<String> {
+        self.field(field)?.accesskit_node().value()
     }
 
     fn field<'a>(&'a self, name: &'a str) -> Option<egui_kittest::Node<'a>> {
@@ -243,6 +269,29 @@ impl Screen {
         });
     }
 
+    /// Looks until a new board is there, and begins its job with a scan.
+    pub fn begin(&mut self, port: &str) {
+        self.wait_until(port, "new board", |is| *is == What::New);
+        self.scan("T001");
+    }
+
+    /// Looks until the job at a port has passed and the screen says so.
+    pub fn passes(&mut self, port: &str) {
+        self.wait_for_end(port, JobOutcome::Passed);
+        self.wait_for(words::PASS);
+    }
+
+    /// The steps of a job, as recorded.
+    pub fn steps(&mut self, job: &JobId) -> Vec<StepRecord> {
+        assert!(self.core.send(Command::OpenJob { job: job.clone() }));
+        self.wait("the job's record", |screen| screen.opened(job).is_some());
+        self.opened(job).unwrap().steps.clone()
+    }
+
+    fn opened(&self, job: &JobId) -> Option<&JobDetails> {
+        self.state().opened.as_ref().filter(|opened| opened.record.job == *job)
+    }
+
     /// How the job at a port ended.
     pub fn ended(&self, port: &str) -> Option<&Ended> {
         self.station(port)?.run.as_ref()?.ended.as_ref()
@@ -290,21 +339,6 @@ pub fn window(link: impl Link + 'static) -> Harness<'static, Option<Window>> {
     );
     harness.run_steps(4);
     harness
-}
-
-struct CoreLink {
-    core: CoreHandle,
-    updates: Updates,
-}
-
-impl Link for CoreLink {
-    fn order(&mut self, command: Command) -> bool {
-        self.core.send(command)
-    }
-
-    fn next(&mut self) -> Option<Update> {
-        self.updates.try_next()
-    }
 }
 
 fn runtime(name: &str) -> Runtime {

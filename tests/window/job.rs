@@ -7,19 +7,15 @@ use coldbench::{
 };
 use eframe::egui::Key;
 
-use crate::{
-    depot::{Depot, Screen},
-    words,
-};
+use crate::{depot::Depot, words};
 
 #[test]
 fn a_scanned_truck_leads_to_pass() {
     let depot = Depot::with_boards(1);
     let port = &depot.ports[0];
     let mut screen = depot.open();
-    screen.wait_until(port, "new board", |is| *is == What::New);
-    screen.scan("T001");
-    passes(&mut screen, port);
+    screen.begin(port);
+    screen.passes(port);
     assert!(screen.shows("T001"), "{}", screen.text());
     screen.press(words::NEXT_BOARD);
     let commissioned =
@@ -35,13 +31,12 @@ fn the_keyboard_alone_leads_to_pass_and_to_the_next_board() {
     let depot = Depot::with_boards(1);
     let port = &depot.ports[0];
     let mut screen = depot.open_with(Settings { calibrate: false, ..Settings::default() });
-    screen.wait_until(port, "new board", |is| *is == What::New);
-    screen.scan("T001");
+    screen.begin(port);
     screen.wait("open action", |screen| screen.is_open(words::COMMISSION));
     assert!(screen.station(port).unwrap().run.is_none(), "a scan alone starts nothing unless that is set");
     screen.tab_to(words::COMMISSION);
     screen.key(Key::Enter);
-    passes(&mut screen, port);
+    screen.passes(port);
     screen.key(Key::Enter);
     screen.wait("the run put away", |screen| screen.station(port).is_some_and(|station| station.run.is_none()));
     screen.wait_for(words::TRUCK);
@@ -53,8 +48,7 @@ fn a_job_is_cancelled_with_a_reason_and_undone() {
     depot.set_site("prove_samples", 20.into());
     let port = &depot.ports[0];
     let mut screen = depot.open();
-    screen.wait_until(port, "new board", |is| *is == What::New);
-    screen.scan("T001");
+    screen.begin(port);
     screen.wait_for_step(port, "prove");
     let thing: ThingName = screen.station(port).unwrap().thing().unwrap().parse().unwrap();
     assert!(is_in_cloud(&depot, &thing));
@@ -95,11 +89,6 @@ fn two_boards_are_commissioned_beside_each_other() {
     for truck in ["in truck T001", "in truck T002"] {
         screen.wait_for(truck);
     }
-}
-
-fn passes(screen: &mut Screen, port: &str) {
-    screen.wait_for_end(port, JobOutcome::Passed);
-    screen.wait_for(words::PASS);
 }
 
 fn is_in_cloud(depot: &Depot, thing: &ThingName) -> bool {

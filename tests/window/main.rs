@@ -6,6 +6,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
 
+mod calibrate;
 mod depot;
 mod job;
 mod states;

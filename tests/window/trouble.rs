@@ -26,8 +26,7 @@ fn a_damaged_image_is_refused_with_its_reason() {
     depot.set_site("firmware", copy.display().to_string().into());
     let port = &depot.ports[0];
     let mut screen = depot.open();
-    screen.wait_until(port, "new board", |is| *is == What::New);
-    screen.scan("T001");
+    screen.begin(port);
     screen.wait("refusal", |screen| screen.state().notices.iter().any(|notice| notice.problem.is_some()));
     let refusal = screen.state().notices.iter().find_map(|notice| notice.problem.clone()).unwrap();
     assert_eq!(refusal.code, "image.corrupt");
@@ -76,8 +75,7 @@ fn a_cloud_that_is_not_reached_is_told_at_once_and_by_the_job() {
 /// The job ends with a problem of the cloud, and the board is as it was.
 fn fails_in_the_cloud(depot: &Depot, screen: &mut Screen) -> Problem {
     let port = &depot.ports[0];
-    screen.wait_until(port, "new board", |is| *is == What::New);
-    screen.scan("T001");
+    screen.begin(port);
     screen.wait_for_end(port, JobOutcome::Failed);
     screen.wait_for(words::FAIL);
     let problem = screen.ended(port).unwrap().problem.clone().unwrap();

@@ -30,8 +30,7 @@ fn unplugged_at(step: &str) {
     depot.set_site("prove_samples", 10.into());
     let port = &depot.ports[0];
     let mut screen = depot.open();
-    screen.wait_until(port, "new board", |is| *is == What::New);
-    screen.scan("T001");
+    screen.begin(port);
     screen.wait_for_step(port, step);
     depot.hand().unplug();
     screen.wait_for_end(port, JobOutcome::Failed);
@@ -42,8 +41,7 @@ fn unplugged_at(step: &str) {
     screen.wait_until(port, "half-done board", |is| matches!(is, What::HalfDone { .. }));
     screen.press(words::TRY_AGAIN);
     screen.wait("the job again", |screen| screen.ended(port).is_none());
-    screen.wait_for_end(port, JobOutcome::Passed);
-    screen.wait_for(words::PASS);
+    screen.passes(port);
 }
 
 #[test]
@@ -52,8 +50,7 @@ fn a_job_that_broke_off_with_the_program_is_offered_at_the_next_start() {
     depot.set_site("prove_samples", 20.into());
     let port = &depot.ports[0];
     let mut screen = depot.open();
-    screen.wait_until(port, "new board", |is| *is == What::New);
-    screen.scan("T001");
+    screen.begin(port);
     screen.wait_for_step(port, "prove");
     drop(screen);
     depot.set_site("prove_samples", 1.into());
@@ -63,6 +60,5 @@ fn a_job_that_broke_off_with_the_program_is_offered_at_the_next_start() {
     screen.wait_for("Half done (step");
     screen.press(words::RESUME);
     screen.wait("the job", |screen| screen.station(port).is_some_and(|station| station.run.is_some()));
-    screen.wait_for_end(port, JobOutcome::Passed);
-    screen.wait_for(words::PASS);
+    screen.passes(port);
 }

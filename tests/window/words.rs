@@ -38,5 +38,15 @@ pub const LOOK_AGAIN: &str = "Look again";
 pub const NO_BOARD: &str = "No board yet";
 /// Banner over the boards while a job is open.
 pub const NOT_FINISHED: &str = "1 job is not finished. Resume or undo it.";
+/// Takes a reference point.
+pub const CAPTURE: &str = "Capture";
+/// Answers a question that needs no number.
+pub const GO_ON: &str = "Go on";
+/// Field for an instrument's number.
+pub const SERIAL: &str = "Serial number";
+/// Leaves a point out.
+pub const LEAVE_OUT: &str = "Leave this out";
+/// Takes the probe that was warmed.
+pub const USE_PROBE: &str = "Use this probe";
 /// What the card of a board is called, up to its port.
 pub const CARD: &str = "Board at ";

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use coldbench_sensor::calibration::{Bounds, Fit, Point, SUPPLY, TEMPERATURE, fit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -20,7 +19,9 @@ use crate::{
     },
     domain::{
         Calibration, Line, ProbeRom, RawSensors,
-        calibration::{CalibrationReport, DoorLevel, References, TemperaturePoint, Tolerances, VoltagePoint},
+        calibration::{
+            CalibrationReport, DoorLevel, Fit, FitError, References, Tolerances, VoltagePoint, fit_freezer, fit_supply,
+        },
     },
     ports::{
         board::Board,
@@ -30,6 +31,8 @@ use crate::{
 
 /// Note: what the board was calibrated to before, to restore it.
 pub(in crate::commission) const PREVIOUS: &str = "previous";
+/// Note: what was taken from the person at the bench so far, so that a job that broke off asks for the rest only.
+const TAKEN: &str = "taken";
 /// Note: what is going to be stored, with its report.
 const WANTED: &str = "wanted";
 /// Points that are asked for: one gives an offset, two a line.
@@ -78,7 +81,12 @@ impl Step for Calibrate {
             CalibrationChoice::Given(references) => measured(&*board, &previous, references.clone()).await?,
             CalibrationChoice::Prompt => prompted(run, &*board, &previous).await?,
         };
-        let wanted = fitted(run, &*board, &previous, references).await?;
+        let fitted = fitted(run, &*board, &previous, references).await;
+        if fitted.is_err() {
+            // Points that do not fit are of no use to the job when it is resumed.
+            run.note(StepName::Calibrate, TAKEN, &None::<References>)?;
+        }
+        let wanted = fitted?;
         // A resumed job finds its own calibration on the board, which is not what there was before.
         if run.noted::<Calibration>(StepName::Calibrate, PREVIOUS)?.is_none() {
             run.note(StepName::Calibrate, PREVIOUS, &previous)?;
@@ -123,33 +131,66 @@ async fn measured(board: &dyn Board, previous: &Calibration, mut references: Ref
     Ok(references)
 }
 
-/// Asks the person at the bench for everything.
+/// Asks the person at the bench for everything that was not taken before the job broke off.
 async fn prompted(run: &Run, board: &dyn Board, previous: &Calibration) -> Result<References, Halt> {
-    let mut references = References {
-        thermometer_serial: serial(run, "thermometer").await?,
-        multimeter_serial: serial(run, "multimeter").await?,
-        ..References::default()
-    };
-    let rom = ask_freezer_probe(run, &ask::settled_sensors(board).await?, previous).await?;
-    references.freezer_probe = Some(rom.to_string());
-    let mut watch = Watch::new(run, rom);
-    for point in 1..=POINTS {
-        let Some((raw, reference_celsius)) = watch.reference(point).await? else { break };
-        references.freezer.push(TemperaturePoint { reference_celsius, raw_celsius: Some(raw.into()) });
+    let mut taken: References =
+        run.noted::<Option<References>>(StepName::Calibrate, TAKEN)?.flatten().unwrap_or_default();
+    if taken.thermometer_serial.is_empty() {
+        taken.thermometer_serial = serial(run, "thermometer").await?;
+        keep(run, &taken)?;
     }
-    for point in 1..=POINTS {
+    if taken.multimeter_serial.is_empty() {
+        taken.multimeter_serial = serial(run, "multimeter").await?;
+        keep(run, &taken)?;
+    }
+    let rom = match &taken.freezer_probe {
+        Some(text) => probe_rom(text)?,
+        None => ask_freezer_probe(run, &ask::settled_sensors(board).await?, previous).await?,
+    };
+    taken.freezer_probe = Some(rom.to_string());
+    keep(run, &taken)?;
+    Watch::new(run, rom).references(&mut taken).await?;
+    supply_references(run, board, &mut taken).await?;
+    if taken.door.is_none() {
+        taken.door = learn_door(run, board).await?;
+    }
+    keep(run, &taken)?;
+    Ok(taken)
+}
+
+/// Keeps what was taken in the record.
+pub(super) fn keep(run: &Run, taken: &References) -> Result<(), Halt> {
+    run.note(StepName::Calibrate, TAKEN, taken)
+}
+
+/// Asks for the voltage points. One that no correction can be made of is asked for again, with the reason.
+async fn supply_references(run: &Run, board: &dyn Board, taken: &mut References) -> Result<(), Halt> {
+    let mut refused = None;
+    while let Some(point) = next_point(taken.supply.len()) {
         let raw_volts = f64::from(measure::mean(board, Quantity::Supply).await?);
-        match ask(run, Question::SupplyReference { point, raw_volts }).await? {
+        let question =
+            Question::SupplyReference { point, raw_volts, taken: taken.supply.clone(), refused: refused.take() };
+        match ask(run, question).await? {
             Reply::Number(reference_volts) => {
                 // Measured again: the supply may have been set to another voltage while the question stood.
                 let raw_volts = Some(measure::mean(board, Quantity::Supply).await?.into());
-                references.supply.push(VoltagePoint { reference_volts, raw_volts });
+                taken.supply.push(VoltagePoint { reference_volts, raw_volts });
+                if let Err(error) = fit_supply(&taken.supply) {
+                    taken.supply.pop();
+                    refused = Some(error.to_string());
+                }
             }
+            Reply::Back => drop(taken.supply.pop()),
             _ => break,
         }
+        keep(run, taken)?;
     }
-    references.door = learn_door(run, board).await?;
-    Ok(references)
+    Ok(())
+}
+
+/// Number of the next point, from 1; `None` when there are enough.
+pub(super) fn next_point(taken: usize) -> Option<u32> {
+    u32::try_from(taken).ok().map(|taken| taken + 1).filter(|point| *point <= POINTS)
 }
 
 /// Opens and closes the door with the person's help, and takes the level that means "open".
@@ -181,19 +222,11 @@ async fn fitted(
     references: References,
 ) -> Result<Calibrated, Halt> {
     let tolerances = &run.kit.site.tolerances;
-    let temperature_points: Vec<Point> = references
-        .freezer
-        .iter()
-        .filter_map(|point| Some(Point { raw: point.raw_celsius? as f32, reference: point.reference_celsius as f32 }))
-        .collect();
-    let voltage_points: Vec<Point> = references
-        .supply
-        .iter()
-        .filter_map(|point| Some(Point { raw: point.raw_volts? as f32, reference: point.reference_volts as f32 }))
-        .collect();
-    let freezer =
-        fit_within("freezer temperature", "°C", &temperature_points, &TEMPERATURE, tolerances.freezer_celsius)?;
-    let supply = fit_within("supply voltage", "V", &voltage_points, &SUPPLY, tolerances.supply_volts)?;
+    let fit_of = |points: usize, fit: Result<Fit, FitError>| (points > 0).then_some(fit);
+    let freezer = fit_of(references.freezer.len(), fit_freezer(&references.freezer));
+    let supply = fit_of(references.supply.len(), fit_supply(&references.supply));
+    let freezer = within("freezer temperature", "°C", freezer, tolerances.freezer_celsius)?;
+    let supply = within("supply voltage", "V", supply, tolerances.supply_volts)?;
 
     let sensors = ask::settled_sensors(board).await?;
     let line = |fit: &Option<Fit>, kept: Line| fit.as_ref().map_or(kept, |fit| fit.line);
@@ -216,14 +249,12 @@ async fn fitted(
     Ok(Calibrated { calibration, report: Some(report) })
 }
 
-/// `None` when there are no points, so that the line stays as it was.
-fn fit_within(what: &str, unit: &str, points: &[Point], bounds: &Bounds, tolerance: f64) -> Result<Option<Fit>, Halt> {
-    if points.is_empty() {
-        return Ok(None);
-    }
-    let fitted = match fit(points, bounds) {
-        Ok(fitted) => fitted,
-        Err(error) => {
+/// Holds a correction to the site's tolerance. `None` when there are no points: the line stays as it was.
+fn within(what: &str, unit: &str, fitted: Option<Result<Fit, FitError>>, tolerance: f64) -> Result<Option<Fit>, Halt> {
+    let fitted = match fitted {
+        None => return Ok(None),
+        Some(Ok(fitted)) => fitted,
+        Some(Err(error)) => {
             return halt(
                 "calibration.fit",
                 format!("The {what} cannot be calibrated: {error}"),

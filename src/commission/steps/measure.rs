@@ -3,7 +3,7 @@
 use coldbench_sensor::stability::{Criterion, Settling, Stability};
 use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, interval, sleep};
 
-use super::ask;
+use super::{ask, calibrate};
 use crate::{
     commission::{
         events::{Sensed, SensedProbe, Steadiness, Unit},
@@ -11,7 +11,10 @@ use crate::{
         run::Run,
         step::{Halt, halt},
     },
-    domain::{ProbeRom, RawSensors},
+    domain::{
+        ProbeRom, RawSensors,
+        calibration::{References, TemperaturePoint, fit_freezer},
+    },
     ports::{
         board::Board,
         operator::{Question, Reply},
@@ -144,37 +147,48 @@ impl<'run> Watch<'run> {
         )
     }
 
-    /// Asks for the reference while the probe is watched on. An answer counts only if the probe was steady when it
-    /// was given; else the question comes again. `None`: the point is left out.
-    pub async fn reference(&mut self, point: u32) -> Result<Option<(f32, f64)>, Halt> {
-        loop {
+    /// Asks for the temperature points while the probe is watched on. An answer counts only if the probe was steady when
+    /// it was given, and if a correction can be made of it; else the question comes again with the reason.
+    pub async fn references(&mut self, taken: &mut References) -> Result<(), Halt> {
+        let mut refused = None;
+        while let Some(point) = calibrate::next_point(taken.freezer.len()) {
             let operator = &self.run.bench.operator;
             let raw = if operator.sees_sensors() { self.now().await? } else { self.settled().await? };
-            let question = Question::FreezerReference { point, raw_celsius: raw.into() };
-            let asked = super::calibrate::asked(self.run, question).await;
-            let answer = operator.ask(asked);
-            tokio::pin!(answer);
-            let mut tick = ticks();
-            let reply = loop {
-                tokio::select! {
-                    reply = &mut answer => break reply,
-                    _ = tick.tick() => self.sample().await?,
-                };
+            let question = Question::FreezerReference {
+                point,
+                raw_celsius: raw.into(),
+                taken: taken.freezer.clone(),
+                refused: refused.take(),
             };
-            match (reply, self.stability.settling()) {
-                (Reply::Number(reference), Settling::Settled(raw)) => return Ok(Some((raw, reference))),
-                (Reply::Number(_), _) => {
-                    self.run
-                        .teller
-                        .note(
-                            StepName::Calibrate.as_str(),
-                            "The probe was not steady at that moment; please read again",
-                        )
-                        .await;
+            match (self.answer(question).await?, self.stability.settling()) {
+                (Reply::Number(reference_celsius), Settling::Settled(raw)) => {
+                    taken.freezer.push(TemperaturePoint { reference_celsius, raw_celsius: Some(raw.into()) });
+                    if let Err(error) = fit_freezer(&taken.freezer) {
+                        taken.freezer.pop();
+                        refused = Some(error.to_string());
+                    }
                 }
-                (Reply::Skip, _) => return Ok(None),
+                (Reply::Number(_), _) => refused = Some("the probe was not steady at that moment".to_owned()),
+                (Reply::Back, _) => drop(taken.freezer.pop()),
+                (Reply::Skip, _) => return Ok(()),
                 (Reply::Declined | Reply::Text(_) | Reply::Yes, _) => return Err(Halt::Cancelled),
             }
+            calibrate::keep(self.run, taken)?;
+        }
+        Ok(())
+    }
+
+    /// Asks, and watches the probe until there is an answer.
+    async fn answer(&mut self, question: Question) -> Result<Reply, Halt> {
+        let asked = calibrate::asked(self.run, question).await;
+        let answer = self.run.bench.operator.ask(asked);
+        tokio::pin!(answer);
+        let mut tick = ticks();
+        loop {
+            tokio::select! {
+                reply = &mut answer => return Ok(reply),
+                _ = tick.tick() => self.sample().await?,
+            };
         }
     }
 

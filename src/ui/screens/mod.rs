@@ -11,6 +11,7 @@ mod shadow;
 mod site;
 mod stations;
 pub(super) mod tour;
+pub(super) mod truck;
 
 pub use self::{jobs::JobsView, live::LiveView, log::LogView, shadow::ShadowDraft, site::SiteDraft};
 

@@ -37,7 +37,7 @@ pub(super) fn bar(state: &AppState, view: &View) -> Bar {
         let cancel = run.cancelling.is_none().then(|| Action::open("Cancel job…", Deed::Ask(ask)));
         let asked = run.question.as_ref().filter(|_| run.cancelling.is_none());
         let primary = asked.map(|asked| question::action(asked, run, view, &port));
-        return Bar { sentence: sentence(run, state, view), primary, secondary: cancel };
+        return Bar { sentence: sentence(run, state, view, &port), primary, secondary: cancel };
     };
     if ended.outcome == JobOutcome::Passed {
         let sentence = format!("Took {}", text::duration(ended.seconds));
@@ -59,12 +59,12 @@ fn back(sentence: &str) -> Bar {
     Bar { sentence: sentence.into(), primary: Some(primary), secondary: None }
 }
 
-fn sentence(run: &Run, state: &AppState, view: &View) -> String {
+fn sentence(run: &Run, state: &AppState, view: &View, port: &str) -> String {
     if let Some(reason) = &run.cancelling {
         return format!("Stops at the next safe point: {reason}");
     }
     if let Some(asked) = &run.question {
-        return question::sentence(asked, run, view);
+        return question::sentence(asked, run, view, port);
     }
     let left = run.time_left(&state.typical, OffsetDateTime::now_utc());
     left.map_or_else(String::new, |left| format!("About {} left", text::duration(left.machine.as_seconds_f64())))
@@ -129,7 +129,14 @@ fn steps_ui(ui: &mut Ui, state: &AppState, station: &Station, run: &Run, view: &
 fn head(ui: &mut Ui, state: &AppState, station: &Station, run: &Run) {
     let color = ui.palette().text2;
     let truck = run.truck.as_ref().map_or_else(String::new, |truck| format!(" · truck {truck}"));
-    say_in(ui, Type::Caption, color, format!("{}{truck}", text::port(&station.port.port)));
+    let place = format!("{}{truck}", text::port(&station.port.port));
+    if run.question.is_some() && run.cancelling.is_none() {
+        // The question is the headline, and needs the room.
+        say_in(ui, Type::Caption, color, format!("{place} · {}", run.headline()));
+        segments(ui, "Progress of the job", &parts(run));
+        return;
+    }
+    say_in(ui, Type::Caption, color, place);
     say(ui, Type::H1, run.headline());
     segments(ui, "Progress of the job", &parts(run));
     let mut facts = vec![format!("{:.0} % done", run.fraction(&state.typical) * 100.0)];

@@ -68,9 +68,12 @@ pub(super) fn bar(state: &AppState, view: &View) -> Bar {
                 secondary: Some(Action::open("Undo…", undo)),
             }
         }
-        What::Commissioned { .. } => {
-            Bar { sentence, primary: Some(Action::open("See readings", Deed::Go(Place::Live))), secondary: None }
-        }
+        What::Commissioned { .. } => Bar {
+            sentence,
+            primary: Some(Action::open("See readings", Deed::Go(Place::Live))),
+            secondary: calibrate_again(station)
+                .map(|command| Action::open("Calibrate again", Deed::OrderAndGo(command, Place::Run))),
+        },
         What::Looking => Bar { sentence, ..Bar::default() },
         What::Gone => Bar {
             sentence,
@@ -101,6 +104,17 @@ fn commission(state: &AppState, view: &View, station: &Station) -> Result<Comman
     let truck: TruckId = view.truck.trim().parse().map_err(|problem: crate::domain::Problem| problem.sentence)?;
     let calibration = if calibrates(state, view) { CalibrationChoice::Prompt } else { CalibrationChoice::Skip };
     Ok(Command::Commission { port: station.port.port.clone(), truck, thing: None, calibration })
+}
+
+/// The order to calibrate a board at its work; `None` where its truck is not known.
+pub(super) fn calibrate_again(station: &Station) -> Option<Command> {
+    let What::Commissioned { thing, truck: Some(truck) } = &station.is else { return None };
+    Some(Command::Commission {
+        port: station.port.port.clone(),
+        truck: truck.clone(),
+        thing: Some(thing.clone()),
+        calibration: CalibrationChoice::Prompt,
+    })
 }
 
 fn calibrates(state: &AppState, view: &View) -> bool {

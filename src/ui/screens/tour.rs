@@ -1,15 +1,16 @@
-//! The guided tour of the demo: four cards beside the screen that lead to a commissioned truck.
+//! The guided tour of the demo: cards beside the screen that lead to a commissioned truck, and to calibrated sensors.
 
-use eframe::egui::{Align, Layout, ScrollArea, Sense, Ui, vec2};
+use eframe::egui::{Align, Layout, Sense, Ui, vec2};
 
 use crate::{
     app::{state::AppState, station::What},
     commission::events::JobOutcome,
+    ports::operator::Question,
     ui::{
         icons::Icon,
         theme::Themed,
         tokens::{Type, metric},
-        view::{Place, Tour, View},
+        view::{Deed, Place, Tour, View},
         widgets::{Button, Status, note, say, say_in},
     },
 };
@@ -18,7 +19,8 @@ use crate::{
 pub const WIDTH: f32 = 272.0;
 
 /// The cards, in their order.
-const TITLES: [&str; 4] = ["Meet the board", "Name the truck", "Watch it work", "Read the verdict"];
+const TITLES: [&str; 5] =
+    ["Meet the board", "Name the truck", "Watch it work", "Read the verdict", "Calibrate the sensors"];
 
 /// Where the tour stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,18 +94,54 @@ pub fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
             }
         });
     });
-    ScrollArea::vertical().id_salt("tour").auto_shrink(false).show(ui, |ui| {
-        for (number, title) in TITLES.into_iter().enumerate() {
-            card(ui, number, title, stage, view);
+    if stage == Stage::Answer {
+        // The truck needs the room now.
+        let asked = view.station(state).and_then(|station| station.run.as_ref()?.question.as_ref());
+        note(ui, asked.map_or(stage.words(), hand_words));
+        return;
+    }
+    for (number, title) in TITLES.into_iter().enumerate() {
+        card(ui, number, title, stage, view);
+    }
+    if stage == Stage::Finished {
+        finished(ui, state, view);
+    }
+}
+
+/// The truck is commissioned: its sensors can be calibrated now, as every year.
+fn finished(ui: &mut Ui, state: &AppState, view: &mut View) {
+    let calibrate = view.station(state).and_then(super::stations::calibrate_again);
+    if let Some(command) = calibrate
+        && ui.add(Button::secondary("Calibrate now").icon(Icon::SlidersHorizontal)).clicked()
+    {
+        view.act(Deed::OrderAndGo(command, Place::Run));
+    }
+    if ui.add(Button::ghost("Close tour")).clicked() {
+        view.tour = None;
+    }
+}
+
+/// The hand's movement that a question needs.
+fn hand_words(question: &Question) -> &'static str {
+    match question {
+        Question::Serial { instrument, .. } if instrument == "thermometer" => {
+            "Type the number that stands on the thermometer: RT-114. Then press Go on."
         }
-        if stage == Stage::Finished {
-            ui.add_space(8.0);
-            note(ui, stage.words());
-            if ui.add(Button::secondary("Close tour")).clicked() {
-                view.tour = None;
-            }
+        Question::Serial { .. } => "Type the number that stands on the multimeter: DM-7. Then press Go on.",
+        Question::FreezerProbe { .. } => {
+            "Press In the hand. The probe that gets warmer is marked; then press Use this probe."
         }
-    });
+        Question::FreezerReference { point: 1, .. } => {
+            "Press Ice bath and wait until the probe is steady. Type what the thermometer shows, then press Capture."
+        }
+        Question::FreezerReference { .. } => {
+            "Press Cold brine and wait until the probe is steady. Type what the thermometer shows, then press Capture."
+        }
+        Question::SupplyReference { point: 1, .. } => "Type what the multimeter shows, then press Capture.",
+        Question::SupplyReference { .. } => "Press Engine on. Type what the multimeter shows, then press Capture.",
+        Question::OpenDoor => "Press Open door, then It is open.",
+        Question::CloseDoor => "Press Close door, then It is closed.",
+    }
 }
 
 fn card(ui: &mut Ui, number: usize, title: &str, stage: Stage, view: &mut View) {
