@@ -400,5 +400,8 @@ impl eframe::App for Window {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test states what it expects")]
+mod looks;
+#[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test states what it expects")]
 mod tests;
