@@ -53,6 +53,8 @@ pub struct CoreOptions {
     pub ledger_file: Option<PathBuf>,
     /// Wakes the screen after an update.
     pub waker: Waker,
+    /// Dropped when the core has ended, so that whoever waits for its other end knows.
+    pub alive: Option<std::sync::mpsc::Sender<()>>,
 }
 
 impl CoreOptions {
@@ -65,6 +67,7 @@ impl CoreOptions {
             site_file,
             ledger_file,
             waker,
+            alive: None,
         }
     }
 }
@@ -118,7 +121,10 @@ impl Core {
             followed: BTreeMap::new(),
             desk_work: Arc::new(Semaphore::new(DESK_WORK)),
         };
-        runtime.spawn(core.run(orders, options.site_file, options.poll_every));
+        runtime.spawn(async move {
+            core.run(orders, options.site_file, options.poll_every).await;
+            drop(options.alive);
+        });
         (CoreHandle { commands, office }, updates)
     }
 
@@ -140,6 +146,7 @@ impl Core {
         }
         poll.abort();
         self.followed.values().for_each(Cancel::cancel);
+        self.office.close().await;
     }
 
     async fn take(&mut self, command: Command) {

@@ -94,12 +94,16 @@ fn the_window_looks_as_it_did() {
     check("pass", open(SMALL, 1.0, look(Look::Light), scenes::passed), Place::Run);
     check("fail-contrast", open(SMALL, 1.0, look(Look::HighContrastDark), scenes::failed), Place::Run);
     check("conflict", open(LAPTOP, 1.0, look(Look::HighContrastLight), scenes::conflict), Place::Shadow);
-    check("job", {
-        let mut chosen = None;
-        let mut shown = open(LAPTOP, 1.0, look(Look::Dark), |script| chosen = Some(scenes::opened(script)));
-        shown.view().job = chosen;
-        shown
-    }, Place::Jobs);
+    check(
+        "job",
+        {
+            let mut chosen = None;
+            let mut shown = open(LAPTOP, 1.0, look(Look::Dark), |script| chosen = Some(scenes::opened(script)));
+            shown.view().job = chosen;
+            shown
+        },
+        Place::Jobs,
+    );
     check("site", open(SMALL, 1.0, look(Look::Light), scenes::computer), Place::Site);
     assert!(changed.is_empty(), "{}", changed.join("\n"));
 }
@@ -135,10 +139,8 @@ fn count_other(before: &ColorImage, now: &ColorImage) -> usize {
 }
 
 fn folder() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
     target.join("screenshots")
 }
 

@@ -146,7 +146,7 @@ fn head(ui: &mut Ui, live: &Live, now: OffsetDateTime) {
         };
         lamps(ui, lit);
         ui.vertical(|ui| {
-            ui.set_min_width(360.0);
+            ui.set_min_width(ui.available_width().min(360.0));
             say(ui, Type::H2, live.light().words());
             let alerts = live.last().map(|last| last.reading.alerts.as_slice()).unwrap_or_default();
             if !alerts.is_empty() {
@@ -190,7 +190,7 @@ fn tiles(ui: &mut Ui, live: &Live, now: OffsetDateTime) {
         ("Outside", text::number(reading.outside_celsius, 1), "°C", abnormal("outside"), outside.to_owned()),
     ];
     let columns = if ui.available_width() > 860.0 { 4 } else { 2 };
-    let width = ((ui.available_width() - (columns as f32 - 1.0) * 16.0) / columns as f32).floor() - 1.0;
+    let width = (ui.available_width() - (columns as f32 - 1.0) * 16.0) / columns as f32;
     for row in all.chunks(columns) {
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = 16.0;
@@ -245,7 +245,11 @@ fn tools(ui: &mut Ui, live: &Live, view: &mut View, now: OffsetDateTime) {
         if ui.add(Button::ghost("Now").icon(Icon::RotateCcw).enabled(is_moved)).clicked() {
             view.live.span = None;
         }
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let layout = match ui.available_width() > 300.0 {
+            true => Layout::right_to_left(Align::Center),
+            false => Layout::left_to_right(Align::Center),
+        };
+        ui.with_layout(layout, |ui| {
             if ui.add(Button::secondary("Picture…").icon(Icon::FileDown)).clicked() {
                 view.live.picture_in = 3;
             }

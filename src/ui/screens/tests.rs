@@ -139,7 +139,7 @@ fn a_file_is_saved_under_the_path_that_is_typed() {
 #[test]
 fn what_differs_between_board_and_cloud_is_said() {
     let harness = screen(Place::Shadow, with_shadow());
-    harness.get_by_label("Interval secs, 5, 10, 10, differs");
+    harness.get_by_label("Interval, s, 5, 10, 10, differs");
     harness.get_by_label("The board has not taken the change yet");
 }
 
@@ -164,7 +164,7 @@ fn a_conflict_leaves_the_choice() {
     let mine = json!({ "interval_secs": 20 });
     updates.push(Update::ShadowConflict { thing: thing(), mine: mine.clone(), theirs });
     let mut harness = screen(Place::Shadow, updates);
-    harness.get_by_label("Interval secs, 20, 30, differs");
+    harness.get_by_label("Interval, s, 20, 30, differs");
     press(&mut harness, "Apply mine");
     let seen: Option<Map<String, Value>> = json!({ "interval_secs": 30 }).as_object().cloned();
     assert_eq!(ordered(&harness), [Command::SetDesired { thing: thing(), desired: mine, seen }]);

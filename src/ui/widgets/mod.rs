@@ -55,6 +55,13 @@ pub fn say_in(ui: &mut Ui, step: Type, color: Color32, words: impl Into<String>)
     ui.label(RichText::new(words).font(step.font()).color(color))
 }
 
+/// Scrolls to what the keyboard comes to, which the toolkit does not do by itself.
+pub(super) fn keep_in_sight(response: &Response) {
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test states what it expects")]
 mod tests;

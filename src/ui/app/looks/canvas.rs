@@ -76,39 +76,79 @@ fn triangle(picture: &mut ColorImage, texture: &ColorImage, [a, mut b, mut c]: [
     let [width, height] = picture.size;
     let bounds = Rect::from_points(&[a.pos, b.pos, c.pos]).intersect(clip);
     let first = |edge: f32| (edge - 0.5).ceil().max(0.0) as usize;
-    let past = |edge: f32, most: usize| ((edge - 0.5).ceil().max(0.0) as usize).min(most);
+    let past = |edge: f32, most: usize| first(edge).min(most);
+    // Most of a screen is filled with one colour.
+    let is_plain = [b, c].iter().all(|vertex| vertex.color == a.color && vertex.uv == a.uv);
+    let plain = is_plain.then(|| source(texture, a.color.to_array().map(f32::from), a.uv));
     for y in first(bounds.top())..past(bounds.bottom(), height) {
-        for x in first(bounds.left())..past(bounds.right(), width) {
-            let at = Pos2::new(x as f32 + 0.5, y as f32 + 0.5);
-            let [of_a, of_b, of_c] = [(b, c), (c, a), (a, b)].map(|(from, to)| {
-                let side = cross(from.pos, to.pos, at);
-                let is_in = side > 0.0 || side == 0.0 && is_top_left(from.pos, to.pos);
-                is_in.then_some(side / area)
-            });
-            let (Some(of_a), Some(of_b), Some(of_c)) = (of_a, of_b, of_c) else { continue };
-            let mix = |pick: &dyn Fn(&Vertex) -> f32| pick(&a) * of_a + pick(&b) * of_b + pick(&c) * of_c;
-            let texel = sample(texture, mix(&|vertex| vertex.uv.x), mix(&|vertex| vertex.uv.y));
-            let mut source = [0.0; 4];
-            for (channel, value) in source.iter_mut().enumerate() {
-                *value = mix(&|vertex| f32::from(vertex.color.to_array()[channel])) * texel[channel] / 255.0;
+        let middle = y as f32 + 0.5;
+        let (mut left, mut right) = (first(bounds.left()), past(bounds.right(), width));
+        for (from, to) in [(a.pos, b.pos), (b.pos, c.pos), (c.pos, a.pos)] {
+            (left, right) = cut((left, right), from, to, middle);
+        }
+        if left >= right {
+            continue;
+        }
+        let row = &mut picture.pixels[y * width + left..y * width + right];
+        match plain {
+            Some(source) if source[3] >= 255.0 => row.fill(over(Color32::BLACK, source)),
+            Some(source) => row.iter_mut().for_each(|pixel| *pixel = over(*pixel, source)),
+            None => {
+                for (index, pixel) in row.iter_mut().enumerate() {
+                    let at = Pos2::new((left + index) as f32 + 0.5, middle);
+                    let shares = [cross(b.pos, c.pos, at), cross(c.pos, a.pos, at), cross(a.pos, b.pos, at)];
+                    *pixel = over(*pixel, mixed(texture, [&a, &b, &c], shares.map(|side| side / area)));
+                }
             }
-            let pixel = &mut picture.pixels[y * width + x];
-            let below = pixel.to_array();
-            let keep = 1.0 - source[3] / 255.0;
-            let [red, green, blue] =
-                [0, 1, 2].map(|channel| (source[channel] + f32::from(below[channel]) * keep).round().min(255.0) as u8);
-            *pixel = Color32::from_rgb(red, green, blue);
         }
     }
+}
+
+/// The part of a row of pixels that lies on the inner side of an edge.
+fn cut((left, right): (usize, usize), from: Pos2, to: Pos2, middle: f32) -> (usize, usize) {
+    let rise = to.y - from.y;
+    if rise == 0.0 {
+        let side = (to.x - from.x) * (middle - from.y);
+        let is_in = side > 0.0 || side == 0.0 && to.x > from.x;
+        return if is_in { (left, right) } else { (right, right) };
+    }
+    // Where the edge crosses the row, counted in middles of pixels.
+    let crossing = from.x + (middle - from.y) * (to.x - from.x) / rise - 0.5;
+    if rise < 0.0 {
+        // A left edge, and what lies on it belongs to it.
+        (left.max(crossing.ceil().max(0.0) as usize), right)
+    } else {
+        (left, right.min(crossing.ceil().max(0.0) as usize))
+    }
+}
+
+fn mixed(texture: &ColorImage, corners: [&Vertex; 3], shares: [f32; 3]) -> [f32; 4] {
+    let mut color = [0.0; 4];
+    let mut uv = Pos2::ZERO;
+    for (vertex, share) in corners.into_iter().zip(shares) {
+        for (channel, value) in color.iter_mut().zip(vertex.color.to_array()) {
+            *channel += f32::from(value) * share;
+        }
+        uv += vertex.uv.to_vec2() * share;
+    }
+    source(texture, color, uv)
+}
+
+fn source(texture: &ColorImage, color: [f32; 4], uv: Pos2) -> [f32; 4] {
+    let texel = sample(texture, uv.x, uv.y);
+    std::array::from_fn(|channel| color[channel] * texel[channel] / 255.0)
+}
+
+/// A colour with its share already in it, over an opaque one.
+fn over(below: Color32, [red, green, blue, alpha]: [f32; 4]) -> Color32 {
+    let keep = 1.0 - alpha / 255.0;
+    let mix = |above: f32, below: u8| (above + f32::from(below) * keep).round().min(255.0) as u8;
+    Color32::from_rgb(mix(red, below.r()), mix(green, below.g()), mix(blue, below.b()))
 }
 
 /// Twice the area of a triangle; positive when it turns right on a screen whose y grows downwards.
 fn cross(a: Pos2, b: Pos2, c: Pos2) -> f32 {
     (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)
-}
-
-fn is_top_left(from: Pos2, to: Pos2) -> bool {
-    from.y == to.y && to.x > from.x || to.y < from.y
 }
 
 /// The texture between its four nearest texels.

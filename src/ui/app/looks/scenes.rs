@@ -284,7 +284,8 @@ pub fn computer(script: &Script) {
     let file = Some("/home/technician/.config/coldbench/site.toml".into());
     script.tell(Update::Site(Box::new(SiteView { file, text, site })));
     script.tell(Update::LedgerFile("/home/technician/.local/share/coldbench/ledger.sqlite".into()));
-    let closed = Problem::new("network.mqtt", "Port 8883 is closed here", "Ask the network's owner to open 8883 or 443");
+    let closed =
+        Problem::new("network.mqtt", "Port 8883 is closed here", "Ask the network's owner to open 8883 or 443");
     script.tell(Update::Findings(vec![
         Finding::good("clock", "0.3 s off the cloud's clock"),
         Finding::bad("network", closed),
