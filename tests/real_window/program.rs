@@ -80,20 +80,23 @@ impl Program {
 
     /// What is on the screen that has this name and role.
     fn find(&mut self, role: Role, name: &str) -> Option<Node> {
-        let is_it = |node: &Node| node.role() == role && words(node) == name;
-        self.tree().nodes.into_iter().map(|(_, node)| node).find(is_it)
+        let tree = self.tree();
+        let named = |node: &&Node| node.role() == role && words(node, &tree) == name;
+        tree.nodes.iter().map(|(_, node)| node).find(named).cloned()
     }
 
     /// Whether words are on the screen now.
     pub fn shows(&mut self, name: &str) -> bool {
-        self.tree().nodes.iter().any(|(_, node)| words(node) == name)
+        let tree = self.tree();
+        tree.nodes.iter().any(|(_, node)| words(node, &tree) == name)
     }
 
     /// Waits until words are on the screen.
     pub fn wait_for(&mut self, name: &str) {
         let mut seen = Vec::new();
         let is_there = within(DEADLINE, || {
-            seen = self.tree().nodes.iter().map(|(_, node)| words(node).to_owned()).collect();
+            let tree = self.tree();
+            seen = tree.nodes.iter().map(|(_, node)| words(node, &tree).to_owned()).collect();
             seen.iter().any(|words| words == name)
         });
         seen.retain(|words| !words.is_empty());
@@ -168,9 +171,11 @@ impl Program {
     }
 }
 
-/// What a node is called: a control by its label, words by their value.
-fn words(node: &Node) -> &str {
-    node.label().or(node.value()).unwrap_or_default()
+/// What a node is called: a control by its label or by the words beside it, words by themselves.
+fn words<'a>(node: &'a Node, tree: &'a TreeUpdate) -> &'a str {
+    let beside = node.labelled_by().first();
+    let beside = beside.and_then(|id| tree.nodes.iter().find(|(other, _)| other == id)).map(|(_, node)| node);
+    node.label().or_else(|| beside?.value()).or(node.value()).unwrap_or_default()
 }
 
 impl Drop for Program {

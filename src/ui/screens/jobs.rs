@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// A narrower window shows the open job instead of the list, pt.
+const ROOM_FOR_BOTH: f32 = 700.0;
+
 /// How the record is searched.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JobsView {
@@ -96,6 +99,7 @@ pub(super) fn bar(state: &AppState, view: &View) -> Bar {
     let Some(job) = chosen(state, view) else {
         let sentence = match view.finding {
             true => "Looking in the cloud for what broken-off jobs left…".into(),
+            false if state.jobs.as_ref().is_none_or(|jobs| jobs.is_empty()) => "Nothing is recorded yet".into(),
             false => "Choose a job to see what can be done with it".into(),
         };
         return Bar { sentence, primary: Some(read), secondary: Some(find) };
@@ -163,6 +167,13 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     leftovers(ui, state, view);
     let is_one_open = chosen(state, view).is_some();
     let room = ui.available_rect_before_wrap();
+    if let Some(job) = chosen(state, view).filter(|_| room.width() < ROOM_FOR_BOTH) {
+        if ui.add(Button::secondary("Back to the list").icon(Icon::ArrowLeft)).clicked() {
+            view.job = None;
+        }
+        ScrollArea::vertical().id_salt("job").auto_shrink(false).show(ui, |ui| details(ui, state, view, job));
+        return;
+    }
     let share = if is_one_open { 0.56 } else { 1.0 };
     let (left, right) = room.split_left_right_at_fraction(share);
     let left = if is_one_open { left.with_max_x(left.right() - 8.0) } else { left };
@@ -308,6 +319,7 @@ fn details(ui: &mut Ui, state: &AppState, view: &mut View, job: &JobRecord) {
             if ui.add(Button::ghost("Copy number").icon(Icon::Copy)).clicked() {
                 ui.ctx().copy_text(job.job.to_string());
             }
+            widgets::make_room(ui, 130.0);
             if job.state == JobState::Passed && ui.add(Button::ghost("Undo…").icon(Icon::Undo2)).clicked() {
                 view.asking = Some(Asking::Undo(job.job.clone()));
             }

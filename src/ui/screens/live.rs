@@ -186,7 +186,7 @@ fn tiles(ui: &mut Ui, live: &Live, now: OffsetDateTime) {
     let all = [
         ("Freezer", text::number(reading.freezer_celsius, 1), "°C", abnormal("freezer"), measured),
         ("Supply", text::number(reading.supply_volts, 1), "V", abnormal("supply"), lowest),
-        ("Door", door.to_owned(), "", stale, format!("{openings} since the reading before")),
+        ("Door", door.to_owned(), "", stale, format!("{openings} since the last")),
         ("Outside", text::number(reading.outside_celsius, 1), "°C", abnormal("outside"), outside.to_owned()),
     ];
     let columns = if ui.available_width() > 860.0 { 4 } else { 2 };
@@ -242,14 +242,12 @@ fn tools(ui: &mut Ui, live: &Live, view: &mut View, now: OffsetDateTime) {
             }
         }
         let is_moved = view.live.span.is_some();
+        widgets::make_room(ui, 120.0);
         if ui.add(Button::ghost("Now").icon(Icon::RotateCcw).enabled(is_moved)).clicked() {
             view.live.span = None;
         }
-        let layout = match ui.available_width() > 300.0 {
-            true => Layout::right_to_left(Align::Center),
-            false => Layout::left_to_right(Align::Center),
-        };
-        ui.with_layout(layout, |ui| {
+        widgets::make_room(ui, 280.0);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.add(Button::secondary("Picture…").icon(Icon::FileDown)).clicked() {
                 view.live.picture_in = 3;
             }
@@ -339,6 +337,7 @@ fn plot(
         });
     let response = answer.response.on_hover_cursor(CursorIcon::Grab);
     let response = response.accessible_name(format!("Plot of {name}"));
+    widgets::keep_in_sight(&response);
     if response.dragged() && response.rect.width() > 0.0 {
         let share = -f64::from(response.drag_delta().x / response.rect.width());
         shown.pan(now, share);

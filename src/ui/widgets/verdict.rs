@@ -50,16 +50,17 @@ pub fn verdict(ui: &mut Ui, panel: &VerdictPanel) {
             // The sign shrinks before the words do: small windows still read PASS or FAIL.
             let sign = metric::ICON_VERDICT.min(size.y - 280.0).min(size.x * 0.3).max(64.0);
             // On the smallest of all the word gives way too, so that the cause and the buttons below stay in sight.
-            let word = (size.y - LINES).clamp(56.0, Type::Verdict.font().size);
-            let content = sign.max(word * 1.2) + 130.0;
-            ui.add_space(((size.y - content) / 2.0).max(0.0));
+            let whole = Type::Verdict.font().size;
+            let word = (size.y - LINES).clamp(56.0, whole);
+            let is_small = word < whole;
+            let sign = if is_small { sign.min(word * 1.2) } else { sign };
+            ui.add_space(((size.y - sign.max(word * 1.2) - 130.0) / 2.0).max(0.0));
             ui.vertical_centered(|ui| {
-                if size.y < content {
+                if is_small {
                     ui.spacing_mut().item_spacing.y = 2.0;
                 }
-                let sign = if word < Type::Verdict.font().size { sign.min(word * 1.2) } else { sign };
                 head(ui, panel.passed, sign, word, text);
-                say_in(ui, Type::H1, text, panel.subject);
+                say_in(ui, if is_small { Type::H2 } else { Type::H1 }, text, panel.subject);
                 say_in(ui, Type::H2, text, panel.sentence);
                 if !panel.advice.is_empty() {
                     say_in(ui, Type::Body, text, panel.advice);
