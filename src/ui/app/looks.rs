@@ -286,11 +286,13 @@ fn what_the_keyboard_is_on_can_be_seen() {
             let is_seen = seen.height() >= focused.rect.height().min(metric::CONTROL) - 1.0 && seen.width() > 8.0;
             assert!(is_seen, "{name}, Tab {step}: only {seen:?} of {:?} is seen", focused.rect);
             let ring = theme::palette(context).focus;
-            let is_ringed = shown.harness.output().shapes.iter().any(|clipped| {
-                let Shape::Rect(rect) = &clipped.shape else { return false };
-                rect.stroke.color == ring && rect.rect.contains_rect(focused.interact_rect)
+            let rings = shown.harness.output().shapes.iter().filter_map(|clipped| match &clipped.shape {
+                Shape::Rect(rect) if rect.stroke.color == ring => Some(rect.rect),
+                _ => None,
             });
-            assert!(is_ringed, "{name}, Tab {step}: no ring round {:?}", focused.rect);
+            let rings: Vec<Rect> = rings.collect();
+            let is_ringed = rings.iter().any(|rect| rect.contains_rect(focused.interact_rect));
+            assert!(is_ringed, "{name}, Tab {step}: no ring round {:?}, only {rings:?}", focused.rect);
         }
     }
 }
