@@ -291,7 +291,7 @@ fn what_the_keyboard_is_on_can_be_seen() {
                 _ => None,
             });
             let rings: Vec<Rect> = rings.collect();
-            let is_ringed = rings.iter().any(|rect| rect.contains_rect(focused.interact_rect));
+            let is_ringed = rings.iter().any(|rect| rect.expand(8.0).contains_rect(seen));
             assert!(is_ringed, "{name}, Tab {step}: no ring round {:?}, only {rings:?}", focused.rect);
         }
     }
