@@ -50,7 +50,8 @@ fn a_truck_is_commissioned_and_every_screen_is_seen() {
     program.type_text("T001");
     program.keep("truck");
     program.click(Role::Button, "Commission");
-    program.wait_for("Progress of the job");
+    // It waits there for three readings, 5 s apart.
+    program.wait_for("Step 9 of 10: Prove the way from sensor to cloud and back");
     program.keep("commission");
     program.wait_for("PASS");
     program.keep("pass");
