@@ -5,6 +5,7 @@ use std::{
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 use std::{
     fs,
@@ -164,7 +165,23 @@ impl Holders {
         if self.own.get_or_init(|| open_devices(Path::new("/proc/self")).collect()).contains(device) {
             return Some("this program".into());
         }
-        self.others.get_or_init(others).get(device).cloned()
+        self.others.get_or_init(others_lately).get(device).cloned()
+    }
+}
+
+/// How long what other programs have open is taken for true: looking through all of them is most of what an idle program
+/// would do.
+#[cfg(unix)]
+const OTHERS_EVERY: Duration = Duration::from_secs(5);
+
+/// Devices that other programs had open lately.
+#[cfg(unix)]
+fn others_lately() -> BTreeMap<PathBuf, String> {
+    static LAST: Mutex<Option<(Instant, BTreeMap<PathBuf, String>)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some((at, found)) if at.elapsed() < OTHERS_EVERY => found.clone(),
+        _ => last.insert((Instant::now(), others())).1.clone(),
     }
 }
 

@@ -153,7 +153,7 @@ pub enum Command {
 
 impl Command {
     /// What it does, for a message about its failure.
-    pub(super) fn doing(&self) -> &'static str {
+    pub fn doing(&self) -> &'static str {
         match self {
             Command::Refresh => "Looking at the boards",
             Command::Commission { .. } => "Commissioning",

@@ -56,6 +56,8 @@ pub struct CoreOptions {
     pub ledger_file: Option<PathBuf>,
     /// Wakes the screen after an update.
     pub waker: Waker,
+    /// Dropped when the core has ended, so that whoever waits for its other end knows.
+    pub alive: Option<std::sync::mpsc::Sender<()>>,
 }
 
 impl CoreOptions {
@@ -68,6 +70,7 @@ impl CoreOptions {
             site_file,
             ledger_file,
             waker,
+            alive: None,
         }
     }
 }
@@ -123,7 +126,10 @@ impl Core {
             desk_work: Arc::new(Semaphore::new(DESK_WORK)),
             hands: office.world.truck_hands(),
         };
-        runtime.spawn(core.run(orders, options.site_file, options.poll_every));
+        runtime.spawn(async move {
+            core.run(orders, options.site_file, options.poll_every).await;
+            drop(options.alive);
+        });
         (CoreHandle { commands, office }, updates)
     }
 
@@ -148,6 +154,7 @@ impl Core {
         }
         poll.abort();
         self.followed.values().for_each(Cancel::cancel);
+        self.office.close().await;
     }
 
     async fn take(&mut self, command: Command) {

@@ -39,6 +39,7 @@ use crate::{
             Access, Board, BoardError, Boards, FlashProgress, FlashReport, Found, OpenOptions, PortInfo, RelayTarget,
             RelayTraffic, Stamped,
         },
+        broker::{Broker, BrokerError, Observation},
         keys::HostKeys,
         operator::{Question, Reply},
     },
@@ -140,6 +141,21 @@ struct FakeWorld {
     kit: Kit,
     ports: Arc<OnePort>,
     files: Mutex<Vec<(PathBuf, Vec<u8>)>>,
+    is_closed: Arc<AtomicBool>,
+}
+
+/// A broker that notes that it was closed.
+struct ClosedBroker(Arc<dyn Broker>, Arc<AtomicBool>);
+
+#[async_trait]
+impl Broker for ClosedBroker {
+    async fn observe(&self, topics: &[String]) -> Result<Observation, BrokerError> {
+        self.0.observe(topics).await
+    }
+
+    async fn close(&self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
@@ -149,7 +165,8 @@ impl World for FakeWorld {
     }
 
     async fn cloud(&self, _: &Site) -> Result<CloudSide, Problem> {
-        Ok(CloudSide { cloud: self.bench.cloud.clone(), broker: self.bench.broker.clone() })
+        let broker = Arc::new(ClosedBroker(self.bench.broker.clone(), self.is_closed.clone()));
+        Ok(CloudSide { cloud: self.bench.cloud.clone(), broker })
     }
 
     fn ledger(&self, _: Option<&Path>) -> Result<OpenLedger, Problem> {
@@ -223,7 +240,7 @@ impl Screen {
             opened: AtomicUsize::new(0),
             polled: AtomicUsize::new(0),
         });
-        let world = Arc::new(FakeWorld { bench, kit, ports, files: Mutex::default() });
+        let world = Arc::new(FakeWorld { bench, kit, ports, files: Mutex::default(), is_closed: Arc::default() });
         let (core, updates) = Core::start(world.clone(), &Handle::current(), CoreOptions::new(Box::new(|| {})));
         Screen { core, updates, state: AppState::default(), seen: VecDeque::new(), world }
     }
@@ -286,6 +303,16 @@ async fn a_new_board_is_commissioned_and_watched_again() {
     screen.until_station("the proof on three ways", is_proven).await;
     screen.send(Command::Keep { port: PORT.to_owned() });
     screen.until_station("the run put away", |station| station.run.is_none()).await;
+    // The window closes: the broker takes back what following needed before the core ends.
+    let Screen { core, world, .. } = screen;
+    assert!(!world.is_closed.load(Ordering::SeqCst));
+    drop(core);
+    let closed = timeout(Duration::from_secs(3600), async {
+        while !world.is_closed.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    assert!(closed.await.is_ok(), "the broker is not closed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -85,6 +85,14 @@ impl Office {
         *lock(&self.cloud) = None;
     }
 
+    /// Waits until the broker's side has taken back what following a thing needed. To be called last.
+    pub async fn close(&self) {
+        let side = lock(&self.cloud).take();
+        if let Some((_, side)) = side {
+            side.broker.close().await;
+        }
+    }
+
     /// What a job works with.
     pub async fn bench(&self, operator: Arc<dyn Operator>) -> Result<Bench, Problem> {
         let ledger = self.ledger()?;

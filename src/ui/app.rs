@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
-    self, Align, Align2, Context, Frame, Id, Key, Layout, Margin, Modifiers, Panel, Role, ScrollArea, Sense, Ui,
-    UiBuilder, WidgetInfo, vec2,
+    self, Align, Align2, Context, Frame, Id, Key, Label, Layout, Margin, Modifiers, Panel, Role, ScrollArea, Sense, Ui,
+    UiBuilder, WidgetInfo, containers::scroll_area::ScrollBarVisibility, text::LayoutJob, vec2,
 };
 use time::{OffsetDateTime, UtcOffset};
 
@@ -16,7 +16,7 @@ use super::{
     theme::{self, Themed},
     tokens::{Look, Type, metric},
     view::{Asking, Bar, Place, Tour, View},
-    widgets::{Answer, Button, Dialog, Field, Status, Toasts, chip, note, say, say_in},
+    widgets::{self, Answer, Button, Dialog, Field, Status, Toasts, chip, note, say, say_in},
 };
 use crate::app::{
     command::Command,
@@ -25,6 +25,8 @@ use crate::app::{
     update::Update,
 };
 
+/// How often the readings' screen looks whether a board has fallen silent.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Time that a frame may spend on updates.
 const BUDGET: Duration = Duration::from_millis(10);
 
@@ -89,6 +91,19 @@ impl Window {
         Window { link, options, state, view, toasts: Toasts::default(), noticed: 0, applied: None }
     }
 
+    /// Name of the open screen, as on the rail.
+    pub fn screen(&self) -> &'static str {
+        let open = PLACES.iter().find(|(place, ..)| *place == self.view.place);
+        open.or(PLACES.first()).map_or("", |(.., name)| name)
+    }
+
+    /// Opens a screen by its name on the rail; nothing happens where there is none of that name.
+    pub fn open_screen(&mut self, screen: &str) {
+        if let Some((place, ..)) = PLACES.iter().find(|(.., name)| *name == screen) {
+            self.view.place = *place;
+        }
+    }
+
     /// What is shown.
     pub fn state(&self) -> &AppState {
         &self.state
@@ -107,6 +122,7 @@ impl Window {
         }
         let began = Instant::now();
         while let Some(update) = self.link.next() {
+            self.view.hear(&update);
             self.state.apply(update);
             if began.elapsed() > BUDGET {
                 context.request_repaint();
@@ -174,13 +190,16 @@ impl Window {
         self.state.settings.clone().unwrap_or_default()
     }
 
-    /// Times on the screen run on while a job runs or readings are shown; otherwise nothing asks for a frame.
+    /// Times on the screen run on while a job runs; otherwise next to nothing asks for a frame.
     fn wake_later(&self, context: &Context) {
         let runs = self.state.stations.values().any(|station| station.is_busy());
         if !self.view.orders.is_empty() {
             context.request_repaint();
-        } else if runs || self.view.place == Place::Live && !self.state.stations.is_empty() {
+        } else if runs {
             context.request_repaint_after(Duration::from_secs(1));
+        } else if self.view.place == Place::Live && !self.state.stations.is_empty() {
+            // A reading brings its own frame; one that does not come must be told.
+            context.request_repaint_after(SILENCE);
         } else {
             // The clock of the top bar shows minutes.
             let secs_left = 60 - u64::from(OffsetDateTime::now_utc().second());
@@ -247,13 +266,16 @@ impl Window {
             ui.spacing_mut().item_spacing.y = 0.0;
             let technician = self.settings().technician;
             let places: Vec<_> = PLACES.iter().filter(|(place, ..)| !(technician && *place == Place::Site)).collect();
-            let height = (ui.available_height() / places.len() as f32).min(72.0);
-            for (place, icon, name) in places {
-                let is_open = *place == self.view.place || *place == Place::Stations && self.view.place == Place::Run;
-                if rail_item(ui, *icon, name, is_open, height) {
-                    self.view.place = *place;
+            let height = (ui.available_height() / places.len() as f32).clamp(metric::CONTROL, 72.0);
+            let all = ScrollArea::vertical().scroll_bar_visibility(ScrollBarVisibility::AlwaysHidden);
+            all.show(ui, |ui| {
+                for (place, icon, name) in places {
+                    let runs = *place == Place::Stations && self.view.place == Place::Run;
+                    if rail_item(ui, *icon, name, *place == self.view.place || runs, height) {
+                        self.view.place = *place;
+                    }
                 }
-            }
+            });
         });
     }
 
@@ -299,10 +321,7 @@ impl Window {
                         self.view.act(deed.clone());
                     }
                 }
-                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    ui.set_max_width(ui.available_width());
-                    note(ui, &bar.sentence);
-                });
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| sentence_ui(ui, &bar.sentence));
             });
         });
     }
@@ -387,10 +406,29 @@ fn bar_frame(ui: &Ui) -> Frame {
     Frame::new().fill(ui.palette().raised).inner_margin(Margin::symmetric(16, 0))
 }
 
+/// The bar's sentence in the room that its buttons leave: smaller where it is long, cut off where even that is too much.
+fn sentence_ui(ui: &mut Ui, sentence: &str) {
+    let color = ui.palette().text2;
+    let room = vec2(ui.available_width(), metric::ACTION_BAR - 12.0);
+    let set = |step: Type, max_rows| {
+        let mut job = LayoutJob::simple(sentence.to_owned(), step.font(), color, room.x);
+        job.wrap.max_rows = max_rows;
+        ui.painter().layout_job(job)
+    };
+    let large = set(Type::Body, 3);
+    let galley = if large.elided || large.size().y > room.y { set(Type::Caption, 3) } else { large };
+    let is_cut = galley.elided;
+    let shown = ui.add(Label::new(galley));
+    if is_cut {
+        shown.on_hover_text(sentence);
+    }
+}
+
 fn rail_item(ui: &mut Ui, icon: Icon, name: &str, is_open: bool, height: f32) -> bool {
     let palette = ui.palette();
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click());
     response.widget_info(|| WidgetInfo::selected(Role::Tab, true, is_open, name));
+    widgets::keep_in_sight(&response);
     if is_open || response.hovered() {
         ui.painter().rect_filled(rect.shrink(2.0), metric::RADIUS_CARD, palette.accent_soft);
     }
@@ -415,6 +453,9 @@ impl eframe::App for Window {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test states what it expects")]
+mod looks;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test states what it expects")]
 mod tests;

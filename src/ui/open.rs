@@ -1,6 +1,9 @@
 //! Opens the native window on a core.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{OnceLock, mpsc},
+    time::Duration,
+};
 
 use eframe::egui::{self, Context};
 use time::UtcOffset;
@@ -21,23 +24,35 @@ use crate::{
 /// Updates that come close together are shown in one frame.
 const WAKE_AFTER: Duration = Duration::from_millis(10);
 
+/// What the core takes back in the cloud ends by itself within this.
+const CLOSING: Duration = Duration::from_secs(60);
+/// Key under which the open screen is kept beside the window's size.
+const SCREEN: &str = "screen";
+
 /// Opens the window and returns when it was closed. To be called on the program's first thread, as macOS wants it.
 ///
 /// # Errors
 /// `window.open` where there is no display, or no OpenGL.
 pub fn open(world: std::sync::Arc<dyn World>, runtime: &Handle, options: Options) -> Result<(), Problem> {
     let runtime = runtime.clone();
+    let (alive, ended) = mpsc::channel();
     let opened = eframe::run_native(
         "Coldbench",
         native_options(),
         Box::new(move |creation| {
             let bell = creation.egui_ctx.clone();
             let waker = Box::new(move || bell.request_repaint_after(WAKE_AFTER));
-            let (core, updates) = Core::start(world, &runtime, CoreOptions::new(waker));
-            let window = Window::new(&creation.egui_ctx, Box::new(CoreLink { core, updates }), options);
+            let options_of_core = CoreOptions { alive: Some(alive), ..CoreOptions::new(waker) };
+            let (core, updates) = Core::start(world, &runtime, options_of_core);
+            let mut window = Window::new(&creation.egui_ctx, Box::new(CoreLink { core, updates }), options);
+            if let Some(name) = creation.storage.and_then(|kept| kept.get_string(SCREEN)) {
+                window.open_screen(&name);
+            }
             Ok(Box::new(Native(window)))
         }),
     );
+    // The window is gone: what its core still takes back in the cloud is waited for, and then no more.
+    let _ = ended.recv_timeout(CLOSING);
     opened.map_err(|error| {
         let advice = "Start it on a desktop, or use the terminal: `coldbench --help`";
         Problem::new("window.open", format!("The window could not be opened: {error}"), advice)
@@ -86,7 +101,11 @@ impl eframe::App for Native {
         self.0.ui(ui);
     }
 
-    /// Size and place of the window are kept; everything else is in the settings.
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        storage.set_string(SCREEN, self.0.screen().to_owned());
+    }
+
+    /// Size and place of the window are kept, and its open screen; everything else is in the settings.
     fn persist_egui_memory(&self) -> bool {
         false
     }

@@ -7,7 +7,7 @@ use super::{
     screens::{JobsView, LiveView, LogView, ShadowDraft, SiteDraft},
 };
 use crate::{
-    app::{command::Command, live::Live, state::AppState, station::Station},
+    app::{command::Command, live::Live, state::AppState, station::Station, update::Update},
     commission::sweep::Leftover,
     domain::{JobId, ThingName},
 };
@@ -143,6 +143,10 @@ pub struct View {
     pub site: SiteDraft,
     /// When what happened was first seen.
     pub log: LogView,
+    /// The computer is being checked.
+    pub checking: bool,
+    /// Leftovers are being looked for.
+    pub finding: bool,
     /// What is asked.
     pub asking: Option<Asking>,
     /// Whether to leave the technician profile is asked.
@@ -209,9 +213,24 @@ impl View {
             Command::Keep { .. } | Command::Undo { .. } => self.step = None,
             _ => {}
         }
-        if matches!(command, Command::FindLeftovers) {
-            self.jobs.leftovers_hidden = false;
+        match &command {
+            Command::FindLeftovers => (self.jobs.leftovers_hidden, self.finding) = (false, true),
+            Command::Doctor => self.checking = true,
+            _ => {}
         }
         self.orders.push(command);
+    }
+
+    /// Notes what an update ends.
+    pub fn hear(&mut self, update: &Update) {
+        match update {
+            Update::Findings(_) => self.checking = false,
+            Update::Leftovers(_) => self.finding = false,
+            Update::Failed { doing, .. } => {
+                self.checking &= *doing != Command::Doctor.doing();
+                self.finding &= *doing != Command::FindLeftovers.doing();
+            }
+            _ => {}
+        }
     }
 }

@@ -55,9 +55,16 @@ fn main() {
     let eight = Sandbox::start(&folder.path().join("eight"), 8);
     let (mut window, _) = Window::open(&eight, &screen);
     let watched = minutes().map_or(IDLE, |minutes| Duration::from_secs(minutes * 60));
-    window.rest(SETTLE + watched);
+    window.rest(SETTLE);
+    row("memory, eight live boards, at first", &mib(window.resident_mib()), "");
+    let load = window.load_over(watched);
+    row("load, eight live boards", &percent(load), "");
     let title = format!("memory, eight live boards, after {} s", (SETTLE + watched).as_secs());
-    row(&title, &format!("{:.0} MiB", window.resident_mib()), "≤ 200 MiB");
+    row(&title, &mib(window.resident_mib()), "≤ 200 MiB");
+}
+
+fn mib(amount: f64) -> String {
+    format!("{amount:.0} MiB")
 }
 
 fn row(what: &str, measured: &str, target: &str) {
@@ -206,8 +213,13 @@ impl Window {
     /// Share of one core that the program takes while nobody touches it.
     fn idle_load(mut self) -> f64 {
         self.rest(SETTLE);
+        self.load_over(IDLE)
+    }
+
+    /// Share of one core that the program takes over a time.
+    fn load_over(&mut self, time: Duration) -> f64 {
         let (before, began) = (self.processor_secs(), Instant::now());
-        self.rest(IDLE);
+        self.rest(time);
         (self.processor_secs() - before) / began.elapsed().as_secs_f64()
     }
 

@@ -1,14 +1,12 @@
 //! A screen in memory with a keyboard and a pointer.
 
 use std::{
-    fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use super::{screenshots, wait_until, within};
+use super::{wait_until, within};
 
 const WIDTH: usize = 1366;
 const HEIGHT: usize = 768;
@@ -17,7 +15,6 @@ const HEIGHT: usize = 768;
 pub struct Screen {
     server: Child,
     display: String,
-    folder: PathBuf,
 }
 
 impl Screen {
@@ -38,19 +35,12 @@ impl Screen {
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
         let number = number.trim();
         assert!(!number.is_empty(), "Xvfb did not start; run `Xvfb -displayfd 1` to see why");
-        let folder = screenshots();
-        fs::create_dir_all(&folder).unwrap();
-        Screen { server, display: format!(":{number}"), folder }
+        Screen { server, display: format!(":{number}") }
     }
 
     /// Its name, for a program's environment.
     pub fn display(&self) -> &str {
         &self.display
-    }
-
-    /// Where its pictures are kept.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Waits for a window and gives it the keyboard, as no window manager does it here.
@@ -79,13 +69,8 @@ impl Screen {
         self.done(&["type", "--delay", "20", text]);
     }
 
-    /// Clicks at a place, in pixels.
-    pub fn click(&self, x: i32, y: i32) {
-        self.done(&["mousemove", &x.to_string(), &y.to_string(), "click", "1"]);
-    }
-
     /// What is on the screen: three bytes a pixel.
-    pub fn picture(&self) -> Vec<u8> {
+    fn picture(&self) -> Vec<u8> {
         let output = self.import("rgb:-");
         assert_eq!(output.stdout.len(), WIDTH * HEIGHT * 3, "a picture of the whole screen");
         output.stdout
@@ -95,24 +80,6 @@ impl Screen {
     pub fn pixel(&self, (x, y): (usize, usize)) -> [u8; 3] {
         let start = (y * WIDTH + x) * 3;
         self.picture()[start..start + 3].try_into().unwrap()
-    }
-
-    /// What is on the screen once it stands still; what is on it at the limit where it never does.
-    pub fn settled(&self, limit: Duration) -> Vec<u8> {
-        let mut last = self.picture();
-        within(limit, || {
-            let now = self.picture();
-            let stands_still = now == last;
-            last = now;
-            stands_still
-        });
-        last
-    }
-
-    /// Keeps a picture of the screen.
-    pub fn keep(&self, name: &str) {
-        let file = self.folder.join(format!("{name}.png"));
-        self.import(file.to_str().unwrap());
     }
 
     fn import(&self, to: &str) -> Output {

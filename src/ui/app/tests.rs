@@ -16,7 +16,7 @@ const PORT: &str = "/dev/ttyUSB0";
 
 /// A core that is told what to say, and keeps what it was asked.
 #[derive(Clone, Default)]
-struct Script {
+pub(super) struct Script {
     asked: Rc<RefCell<Vec<Command>>>,
     told: Rc<RefCell<VecDeque<Update>>>,
 }
@@ -33,11 +33,11 @@ impl Link for Script {
 }
 
 impl Script {
-    fn tell(&self, update: Update) {
+    pub(super) fn tell(&self, update: Update) {
         self.told.borrow_mut().push_back(update);
     }
 
-    fn board(&self, port: &str, is: What) {
+    pub(super) fn board(&self, port: &str, is: What) {
         self.tell(Update::Port(PortInfo {
             port: port.to_owned(),
             guess: "ESP32-C3 (USB)".to_owned(),

@@ -18,7 +18,11 @@ use crate::{
 /// A sign-in that ends sooner may end within a job, seconds.
 const SOON_SECS: f64 = 1800.0;
 
-pub(super) fn bar(state: &AppState) -> Bar {
+pub(super) fn bar(state: &AppState, view: &View) -> Bar {
+    if view.checking {
+        let sentence = "Looking at clock, network, permissions, disk and drivers…".to_owned();
+        return Bar { sentence, primary: Some(Action::shut("Check now")), secondary: None };
+    }
     let bad = state.findings.iter().flatten().filter(|finding| finding.state == FindingState::Bad).count();
     let sentence = match (&state.findings, bad) {
         (None, _) => "The check takes a few seconds".to_owned(),
@@ -31,8 +35,11 @@ pub(super) fn bar(state: &AppState) -> Bar {
 pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     login(ui, state, view);
     let Some(findings) = &state.findings else {
-        let sentence = "Clock, network, permissions, disk and drivers are being looked at";
-        widgets::empty(ui, Icon::Stethoscope, "Looking at this computer", sentence, None);
+        let (title, sentence) = match view.checking {
+            true => ("Looking at this computer", "It takes a few seconds"),
+            false => ("Not checked yet", "Press Check now before the first truck of a shift"),
+        };
+        widgets::empty(ui, Icon::Stethoscope, title, sentence, None);
         return;
     };
     for finding in findings {

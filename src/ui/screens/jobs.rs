@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Rows that are painted; who looks for an older job searches for it.
-const MAX_ROWS: usize = 200;
+/// A narrower window shows the open job instead of the list, pt.
+const ROOM_FOR_BOTH: f32 = 700.0;
 
 /// How the record is searched.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -70,6 +70,9 @@ impl JobsView {
     }
 
     fn has_words(&self, job: &JobRecord) -> bool {
+        if self.search.trim().is_empty() {
+            return true;
+        }
         let of_job = [
             job.truck.as_ref().map(ToString::to_string),
             job.thing.as_ref().map(ToString::to_string),
@@ -88,10 +91,17 @@ fn is_open(state: JobState) -> bool {
 }
 
 pub(super) fn bar(state: &AppState, view: &View) -> Bar {
-    let find = Action::open("Find leftovers", Deed::Order(Command::FindLeftovers));
+    let find = match view.finding {
+        true => Action::shut("Find leftovers"),
+        false => Action::open("Find leftovers", Deed::Order(Command::FindLeftovers)),
+    };
     let read = Action::open("Read again", Deed::Order(Command::LoadJobs));
     let Some(job) = chosen(state, view) else {
-        let sentence = "Choose a job to see what can be done with it".into();
+        let sentence = match view.finding {
+            true => "Looking in the cloud for what broken-off jobs left…".into(),
+            false if state.jobs.as_ref().is_none_or(|jobs| jobs.is_empty()) => "Nothing is recorded yet".into(),
+            false => "Choose a job to see what can be done with it".into(),
+        };
         return Bar { sentence, primary: Some(read), secondary: Some(find) };
     };
     let undo = Action::open("Undo…", Deed::Ask(Asking::Undo(job.job.clone())));
@@ -157,6 +167,13 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     leftovers(ui, state, view);
     let is_one_open = chosen(state, view).is_some();
     let room = ui.available_rect_before_wrap();
+    if let Some(job) = chosen(state, view).filter(|_| room.width() < ROOM_FOR_BOTH) {
+        if ui.add(Button::secondary("Back to the list").icon(Icon::ArrowLeft)).clicked() {
+            view.job = None;
+        }
+        ScrollArea::vertical().id_salt("job").auto_shrink(false).show(ui, |ui| details(ui, state, view, job));
+        return;
+    }
     let share = if is_one_open { 0.56 } else { 1.0 };
     let (left, right) = room.split_left_right_at_fraction(share);
     let left = if is_one_open { left.with_max_x(left.right() - 8.0) } else { left };
@@ -170,15 +187,17 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
 }
 
 fn search(ui: &mut Ui, view: &mut View) {
-    ui.horizontal(|ui| {
-        let width = (ui.available_width() - 2.0 * 292.0).clamp(200.0, 480.0);
+    ui.horizontal_wrapped(|ui| {
+        let room = ui.available_width();
+        let width = (room - 2.0 * 292.0).clamp(120.0, 480.0);
         Field::new("Search", &mut view.jobs.search).hint("Truck, thing, MAC or date").width(width).show(ui);
+        let of_select = ((room - width) / 2.0 - 24.0).clamp(120.0, 260.0);
         ui.scope(|ui| {
-            ui.set_max_width(200.0);
+            ui.set_max_width(of_select);
             select(ui, "Outcome", &mut view.jobs.outcome, &OUTCOMES);
         });
         ui.scope(|ui| {
-            ui.set_max_width(200.0);
+            ui.set_max_width(of_select);
             select(ui, "Begun", &mut view.jobs.days, &DAYS);
         });
     });
@@ -204,17 +223,21 @@ fn list(ui: &mut Ui, jobs: &std::sync::Arc<Vec<JobRecord>>, view: &mut View, now
     ui.horizontal(|ui| {
         let count = match found.len() {
             0 => "No job is like that".to_owned(),
-            1..=MAX_ROWS => text::count(found.len(), "job", "jobs"),
-            many => format!("{many} jobs, the newest {MAX_ROWS} listed"),
+            many => text::count(many, "job", "jobs"),
         };
         note(ui, count);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| exports(ui, jobs, view, now));
     });
-    ScrollArea::vertical().id_salt("jobs").auto_shrink(false).show(ui, |ui| {
-        card(ui, |ui| {
-            ui.set_min_width(ui.available_width());
-            ui.spacing_mut().item_spacing.y = 0.0;
-            for job in found.iter().take(MAX_ROWS) {
+    if found.is_empty() {
+        return;
+    }
+    card(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        ui.spacing_mut().item_spacing.y = 0.0;
+        // Only the rows in sight are painted: the record grows for years.
+        let rows = ScrollArea::vertical().id_salt("jobs").auto_shrink([false, true]);
+        rows.max_height(ui.available_height() - 16.0).show_rows(ui, metric::ROW, found.len(), |ui, in_sight| {
+            for job in found.get(in_sight).into_iter().flatten() {
                 if row(ui, job, view.job.as_ref() == Some(&job.job)) {
                     let is_open = view.job.as_ref() == Some(&job.job);
                     view.job = (!is_open).then(|| job.job.clone());
@@ -233,9 +256,7 @@ fn row(ui: &mut Ui, job: &JobRecord, is_chosen: bool) -> bool {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), metric::ROW), Sense::click());
     let name = format!("Job of truck {truck}: {word}, {}", text::utc(job.began));
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, &name));
-    if response.gained_focus() {
-        response.scroll_to_me(None);
-    }
+    widgets::keep_in_sight(&response);
     if is_chosen || response.hovered() {
         ui.painter().rect_filled(rect, metric::RADIUS_CONTROL, palette.accent_soft);
     }
@@ -298,6 +319,7 @@ fn details(ui: &mut Ui, state: &AppState, view: &mut View, job: &JobRecord) {
             if ui.add(Button::ghost("Copy number").icon(Icon::Copy)).clicked() {
                 ui.ctx().copy_text(job.job.to_string());
             }
+            widgets::make_room(ui, 130.0);
             if job.state == JobState::Passed && ui.add(Button::ghost("Undo…").icon(Icon::Undo2)).clicked() {
                 view.asking = Some(Asking::Undo(job.job.clone()));
             }

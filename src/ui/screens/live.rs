@@ -146,7 +146,7 @@ fn head(ui: &mut Ui, live: &Live, now: OffsetDateTime) {
         };
         lamps(ui, lit);
         ui.vertical(|ui| {
-            ui.set_min_width(360.0);
+            ui.set_min_width(ui.available_width().min(360.0));
             say(ui, Type::H2, live.light().words());
             let alerts = live.last().map(|last| last.reading.alerts.as_slice()).unwrap_or_default();
             if !alerts.is_empty() {
@@ -186,11 +186,11 @@ fn tiles(ui: &mut Ui, live: &Live, now: OffsetDateTime) {
     let all = [
         ("Freezer", text::number(reading.freezer_celsius, 1), "°C", abnormal("freezer"), measured),
         ("Supply", text::number(reading.supply_volts, 1), "V", abnormal("supply"), lowest),
-        ("Door", door.to_owned(), "", stale, format!("{openings} since the reading before")),
+        ("Door", door.to_owned(), "", stale, format!("{openings} since the last")),
         ("Outside", text::number(reading.outside_celsius, 1), "°C", abnormal("outside"), outside.to_owned()),
     ];
     let columns = if ui.available_width() > 860.0 { 4 } else { 2 };
-    let width = ((ui.available_width() - (columns as f32 - 1.0) * 16.0) / columns as f32).floor() - 1.0;
+    let width = (ui.available_width() - (columns as f32 - 1.0) * 16.0) / columns as f32;
     for row in all.chunks(columns) {
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = 16.0;
@@ -242,9 +242,11 @@ fn tools(ui: &mut Ui, live: &Live, view: &mut View, now: OffsetDateTime) {
             }
         }
         let is_moved = view.live.span.is_some();
+        widgets::make_room(ui, 120.0);
         if ui.add(Button::ghost("Now").icon(Icon::RotateCcw).enabled(is_moved)).clicked() {
             view.live.span = None;
         }
+        widgets::make_room(ui, 280.0);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.add(Button::secondary("Picture…").icon(Icon::FileDown)).clicked() {
                 view.live.picture_in = 3;
@@ -335,6 +337,7 @@ fn plot(
         });
     let response = answer.response.on_hover_cursor(CursorIcon::Grab);
     let response = response.accessible_name(format!("Plot of {name}"));
+    widgets::keep_in_sight(&response);
     if response.dragged() && response.rect.width() > 0.0 {
         let share = -f64::from(response.drag_delta().x / response.rect.width());
         shown.pan(now, share);

@@ -121,7 +121,7 @@ fn job_notes(ui: &mut Ui, state: &AppState) {
 }
 
 fn line(notice: &Notice) -> String {
-    let port = notice.port.as_ref().map_or_else(String::new, |port| format!("{port}: "));
+    let port = notice.port.as_ref().map_or_else(String::new, |port| format!("{}: ", text::port(port)));
     let code = notice.problem.as_ref().map_or_else(String::new, |problem| format!(" ({})", problem.code));
     format!("{port}{}{code}", notice.text)
 }

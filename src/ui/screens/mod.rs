@@ -22,7 +22,7 @@ use eframe::egui::{
 };
 
 use super::{
-    dialogs,
+    dialogs, text,
     tokens::Type,
     view::{Bar, Place, View},
     widgets::tabs,
@@ -38,7 +38,7 @@ pub fn bar(state: &AppState, view: &View) -> Bar {
         Place::Shadow => shadow::bar(state, view),
         Place::Jobs => jobs::bar(state, view),
         Place::Site => site::bar(state, view),
-        Place::Check => check::bar(state),
+        Place::Check => check::bar(state, view),
         Place::Settings => Bar::default(),
         Place::Log => log::bar(state),
     }
@@ -80,7 +80,7 @@ fn board_tabs(ui: &mut Ui, state: &AppState, view: &mut View) {
     let words: Vec<String> = state
         .stations
         .values()
-        .map(|station| station.thing().map_or_else(|| station.port.port.clone(), str::to_owned))
+        .map(|station| station.thing().unwrap_or(text::port(&station.port.port)).to_owned())
         .collect();
     let names: Vec<(usize, &str)> = words.iter().map(String::as_str).enumerate().collect();
     ScrollArea::horizontal().id_salt("boards").show(ui, |ui| {

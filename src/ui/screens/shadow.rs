@@ -231,6 +231,7 @@ fn conflict_ui(ui: &mut Ui, thing: &ThingName, conflict: &Conflict, view: &mut V
         table(ui, ["Setting", "Yours", "Theirs, now desired"], |add| {
             rows.iter().for_each(|[path, mine, theirs]| add(path, [mine, theirs], mine != theirs));
         });
+        ui.add_space(12.0);
         ui.horizontal(|ui| {
             if ui.add(Button::secondary("Keep theirs")).clicked() {
                 (view.settled, view.shadow) = (Some(conflict.theirs.version), None);
@@ -312,11 +313,18 @@ fn table<const N: usize, const M: usize>(
     line(ui, 0, &titles, Type::Label, false);
     rows(&mut |path, values, differs| {
         let depth = path.matches('.').count();
-        let name = text::sentence_case(path.rsplit('.').next().unwrap_or(path));
+        let name = words_of(path.rsplit('.').next().unwrap_or(path));
         let mut cells = vec![name.as_str()];
         cells.extend(values);
         line(ui, depth, &cells, Type::Code, differs);
     });
+}
+
+/// A key of the document with its unit as a person writes it: "Freezer warning, °C".
+fn words_of(key: &str) -> String {
+    const UNITS: [(&str, &str); 3] = [("_secs", "s"), ("_celsius", "°C"), ("_volts", "V")];
+    let with_unit = UNITS.iter().find_map(|(end, unit)| Some((key.strip_suffix(end)?, unit)));
+    with_unit.map_or_else(|| text::sentence_case(key), |(name, unit)| format!("{}, {unit}", text::sentence_case(name)))
 }
 
 fn line(ui: &mut Ui, depth: usize, cells: &[&str], step: Type, differs: bool) {

@@ -180,7 +180,10 @@ fn truck_field(ui: &mut Ui, state: &AppState, view: &mut View) {
         let typed = view.truck.trim();
         let error = (!typed.is_empty()).then(|| typed.parse::<TruckId>().err()).flatten();
         let sentence = error.map(|problem| problem.sentence);
-        let field = Field::new("Truck", &mut view.truck).hint("Scan or type, such as T001").error(sentence.as_deref());
+        // The box to tick beside it stays in sight in a small window.
+        let width = (ui.available_width() - 300.0).clamp(160.0, 320.0);
+        let field = Field::new("Truck", &mut view.truck).hint("Scan or type, such as T001").width(width);
+        let field = field.error(sentence.as_deref());
         let response = field.show(ui);
         if response.changed() {
             view.truck_taken = false;
@@ -299,6 +302,7 @@ fn card(ui: &mut Ui, station: &Station, (state, index): (&AppState, usize), is_c
     let response = ui.interact(rect, ui.scope_id().with(port), Sense::click());
     let name = format!("Board at {port}: {}", station.headline());
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, &name));
+    widgets::keep_in_sight(&response);
     if is_chosen {
         let edge = Stroke::new(2.0, ui.palette().accent);
         ui.painter().rect_stroke(rect, metric::RADIUS_CARD, edge, StrokeKind::Inside);

@@ -1,6 +1,6 @@
 //! The screens on states of their own, by their labels.
 
-use eframe::egui::{Role, vec2};
+use eframe::egui::{OutputCommand, Role, vec2};
 use egui_kittest::{Harness, kittest::Queryable};
 use serde_json::{Map, Value, json};
 use time::macros::datetime;
@@ -139,7 +139,7 @@ fn a_file_is_saved_under_the_path_that_is_typed() {
 #[test]
 fn what_differs_between_board_and_cloud_is_said() {
     let harness = screen(Place::Shadow, with_shadow());
-    harness.get_by_label("Interval secs, 5, 10, 10, differs");
+    harness.get_by_label("Interval, s, 5, 10, 10, differs");
     harness.get_by_label("The board has not taken the change yet");
 }
 
@@ -164,7 +164,7 @@ fn a_conflict_leaves_the_choice() {
     let mine = json!({ "interval_secs": 20 });
     updates.push(Update::ShadowConflict { thing: thing(), mine: mine.clone(), theirs });
     let mut harness = screen(Place::Shadow, updates);
-    harness.get_by_label("Interval secs, 20, 30, differs");
+    harness.get_by_label("Interval, s, 20, 30, differs");
     press(&mut harness, "Apply mine");
     let seen: Option<Map<String, Value>> = json!({ "interval_secs": 30 }).as_object().cloned();
     assert_eq!(ordered(&harness), [Command::SetDesired { thing: thing(), desired: mine, seen }]);
@@ -208,4 +208,26 @@ fn failures_can_be_listed_alone() {
     harness.run_steps(3);
     assert!(harness.query_by_label("Saved /tmp/jobs.csv").is_none());
     harness.get_by_label("Reading failed: The port is in use (port.busy)");
+}
+
+#[test]
+fn the_log_is_copied_as_it_is_listed() {
+    let problem = Problem::new("port.busy", "The port is in use", "Close the other program");
+    let port = Some("/dev/ttyUSB0".to_owned());
+    let failed = Update::Failed { port, doing: "Reading", problem };
+    let saved = Update::FileSaved { file: "/tmp/jobs.csv".into() };
+    let mut harness = screen(Place::Log, vec![saved, failed]);
+    harness.get_by_role_and_label(Role::Tab, "Failures").click();
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::Button, "Copy all").click();
+    let copied = (0..4).find_map(|_| {
+        harness.step();
+        harness.output().platform_output.commands.iter().find_map(|command| match command {
+            OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        })
+    });
+    let copied = copied.unwrap();
+    assert!(copied.ends_with("  ttyUSB0: Reading failed: The port is in use (port.busy)"), "{copied}");
+    assert!(!copied.contains("jobs.csv"), "{copied}");
 }

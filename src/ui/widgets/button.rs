@@ -10,6 +10,8 @@ use crate::ui::{
     tokens::{Palette, Tone, Type, emphasised, metric},
 };
 
+use super::keep_in_sight;
+
 /// How much a button says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ButtonKind {
@@ -155,9 +157,7 @@ impl Button<'_> {
         let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
         let enabled = ui.is_enabled();
         response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, self.words));
-        if response.gained_focus() {
-            response.scroll_to_me(None);
-        }
+        keep_in_sight(&response);
         if ui.is_rect_visible(rect) {
             let mut paint = self.kind.paint(palette, response.hovered(), response.is_pointer_button_down_on());
             if palette.high_contrast && !enabled {

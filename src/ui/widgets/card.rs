@@ -32,7 +32,7 @@ pub fn toned_card<R>(ui: &mut Ui, tone: Tone, content: impl FnOnce(&mut Ui) -> R
 
 /// A fact: its name at the left, its value at the right edge of a column.
 pub fn key_value(ui: &mut Ui, name: &str, value: &str) {
-    ui.horizontal(|ui| {
+    ui.horizontal_top(|ui| {
         ui.set_min_height(28.0);
         let width = (ui.available_width() * 0.4).clamp(96.0, 220.0);
         let layout = Layout::left_to_right(Align::Center);
@@ -40,6 +40,10 @@ pub fn key_value(ui: &mut Ui, name: &str, value: &str) {
             ui.set_min_width(width);
             note(ui, name)
         });
-        say(ui, Type::Body, value);
+        // Upright, so that a long value takes several lines.
+        ui.vertical(|ui| {
+            ui.add_space(3.0);
+            say(ui, Type::Body, value)
+        });
     });
 }

@@ -8,7 +8,7 @@ use crate::ui::{
     tokens::{Type, metric},
 };
 
-use super::say;
+use super::{keep_in_sight, say};
 
 /// A box to tick; the whole row is the target.
 pub fn check_box(ui: &mut Ui, ticked: &mut bool, words: &str) -> Response {
@@ -20,6 +20,7 @@ pub fn check_box(ui: &mut Ui, ticked: &mut bool, words: &str) -> Response {
         *ticked = !*ticked;
         response.mark_changed();
     }
+    keep_in_sight(&response);
     let enabled = ui.is_enabled();
     response.widget_info(|| WidgetInfo::selected(Role::CheckBox, enabled, *ticked, words));
     let square = eframe::egui::Rect::from_center_size(pos2(rect.left() + 12.0, rect.center().y), vec2(24.0, 24.0));
@@ -42,8 +43,8 @@ pub fn select<T: Copy + PartialEq>(ui: &mut Ui, name: &str, chosen: &mut T, all:
         ui.spacing_mut().item_spacing.y = 4.0;
         let label = say(ui, Type::Label, name);
         let shown = all.iter().find(|(value, _)| value == chosen).map_or("", |(_, words)| *words);
-        ComboBox::from_id_salt(name)
-            .width(260.0)
+        let shown = ComboBox::from_id_salt(name)
+            .width(ui.available_width().min(260.0))
             .selected_text(shown)
             .show_ui(ui, |ui| {
                 for (value, words) in all {
@@ -52,6 +53,7 @@ pub fn select<T: Copy + PartialEq>(ui: &mut Ui, name: &str, chosen: &mut T, all:
             })
             .response
             .labelled_by(label.id);
+        keep_in_sight(&shown);
     });
     before != *chosen
 }

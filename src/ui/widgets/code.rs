@@ -8,11 +8,11 @@ use crate::ui::{
     tokens::{Type, metric},
 };
 
-use super::Button;
+use super::{Button, keep_in_sight};
 
 /// Shows text as it is, closed at first, with a button that copies it.
 pub fn code_drawer(ui: &mut Ui, title: &str, text: &str) {
-    CollapsingHeader::new(RichText::new(title).font(Type::Label.font())).show(ui, |ui| {
+    let drawer = CollapsingHeader::new(RichText::new(title).font(Type::Label.font())).show(ui, |ui| {
         let palette = ui.palette();
         Frame::new().fill(palette.raised).corner_radius(metric::RADIUS_CONTROL).inner_margin(Margin::same(12)).show(
             ui,
@@ -28,4 +28,5 @@ pub fn code_drawer(ui: &mut Ui, title: &str, text: &str) {
             },
         );
     });
+    keep_in_sight(&drawer.header_response);
 }

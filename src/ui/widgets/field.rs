@@ -7,7 +7,10 @@ use crate::ui::{
     tokens::{Tone, Type, metric},
 };
 
-use super::{say, say_in};
+use super::{keep_in_sight, say, say_in};
+
+/// What a text field needs beside the width of its text, pt.
+const EDGES: f32 = 4.0;
 
 /// A text field.
 #[must_use = "a field must be shown"]
@@ -61,9 +64,10 @@ impl<'a> Field<'a> {
                 .hint_text(self.hint)
                 .margin(Margin::symmetric(12, 10))
                 .min_size(vec2(0.0, metric::CONTROL))
-                .desired_width(self.width)
+                .desired_width(self.width.min(ui.available_width() - EDGES).max(0.0))
                 .char_limit(4096);
             let response = ui.add(edit).labelled_by(name.id);
+            keep_in_sight(&response);
             if let Some(error) = self.error {
                 let tone = ui.palette().tone(Tone::Fail);
                 let edge = Stroke::new(2.0, tone.text);

@@ -14,9 +14,9 @@ use super::Status;
 pub enum Lamp {
     /// All is well.
     Green,
-    /// Look soon.
+    /// Something should be looked at.
     Amber,
-    /// Look now.
+    /// The load is in danger.
     Red,
 }
 
@@ -34,8 +34,8 @@ impl Lamp {
     fn word(self) -> &'static str {
         match self {
             Lamp::Green => "All well",
-            Lamp::Amber => "Look soon",
-            Lamp::Red => "Look now",
+            Lamp::Amber => "Look at it",
+            Lamp::Red => "Load in danger",
         }
     }
 

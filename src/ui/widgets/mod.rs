@@ -55,6 +55,21 @@ pub fn say_in(ui: &mut Ui, step: Type, color: Color32, words: impl Into<String>)
     ui.label(RichText::new(words).font(step.font()).color(color))
 }
 
+/// Begins another row of a wrapping one where less than this is left of it, pt. Parts with a layout of their own do not
+/// wrap by themselves.
+pub(super) fn make_room(ui: &mut Ui, width: f32) {
+    if ui.available_size_before_wrap().x < width {
+        ui.end_row();
+    }
+}
+
+/// Scrolls to what the keyboard comes to, which the toolkit does not do by itself.
+pub(super) fn keep_in_sight(response: &Response) {
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test states what it expects")]
 mod tests;

@@ -20,9 +20,16 @@ pub struct SteadyPlot<'a> {
     pub is_steady: bool,
 }
 
+/// Narrower than this the plot shows nothing that can be read, pt.
+const LEAST_WIDTH: f32 = 160.0;
+
 impl SteadyPlot<'_> {
     /// Shows it, this high.
     pub fn show(&self, ui: &mut Ui, height: f32) {
+        if ui.available_width() < LEAST_WIDTH {
+            // The number beside it says enough.
+            return;
+        }
         let palette = ui.palette();
         let recent = self.points.iter().filter(|(secs, _)| *secs >= -self.window_secs).map(|(_, celsius)| *celsius);
         let (low, high) =

@@ -7,7 +7,7 @@ use crate::ui::{
     tokens::{Tone, Type, metric},
 };
 
-use super::Status;
+use super::{Status, keep_in_sight};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +33,7 @@ pub fn step_list(ui: &mut Ui, selected: Option<usize>, rows: &[StepRow]) -> Opti
         if response.clicked() {
             chosen = Some(index);
         }
-        if response.gained_focus() {
-            response.scroll_to_me(None);
-        }
+        keep_in_sight(&response);
         if matches!(row.status, Status::Running | Status::NeedsYou) && is_other(ui, index) {
             response.scroll_to_me(Some(Align::Center));
         }

@@ -7,6 +7,8 @@ use crate::ui::{
     tokens::{Type, metric},
 };
 
+use super::keep_in_sight;
+
 /// Shows tabs and changes which is open; `true` when it changed.
 pub fn tabs<T: Copy + PartialEq>(ui: &mut Ui, open: &mut T, all: &[(T, &str)]) -> bool {
     let palette = ui.palette();
@@ -19,6 +21,7 @@ pub fn tabs<T: Copy + PartialEq>(ui: &mut Ui, open: &mut T, all: &[(T, &str)]) -
                 ui.painter().layout_no_wrap((*name).to_owned(), Type::Label.font(), Color32::PLACEHOLDER).size().x;
             let (rect, response) = ui.allocate_exact_size(vec2(width + 32.0, metric::CONTROL), Sense::click());
             response.widget_info(|| WidgetInfo::selected(Role::Tab, true, selected, *name));
+            keep_in_sight(&response);
             if response.clicked() {
                 *open = *tab;
             }

@@ -68,7 +68,7 @@ fn states_are_read_out_as_words() {
         .show(ui, 300.0);
         key_value(ui, "Port", "/dev/ttyUSB0");
     });
-    for words in ["Passed", "Traffic light: Look soon", "−21.4", "Warm", "Port", "/dev/ttyUSB0"] {
+    for words in ["Passed", "Traffic light: Look at it", "−21.4", "Warm", "Port", "/dev/ttyUSB0"] {
         harness.get_by_label(words);
     }
     let whole = harness.get_by_label("Progress of the job");

@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use eframe::egui::{Align2, Area, Context, Frame, Id, Margin, Order, Stroke, Ui, vec2};
+use eframe::egui::{
+    Align, Align2, Area, Context, Frame, Id, Label, Layout, Margin, Order, Stroke, Ui, text::LayoutJob, vec2,
+};
 
 use crate::ui::{
     icons::Icon,
@@ -10,7 +12,7 @@ use crate::ui::{
     tokens::{Tone, Type, metric},
 };
 
-use super::{Button, Status, say_in};
+use super::{Button, Status};
 
 /// How many are kept at once; older ones go first, and are counted.
 const KEPT: usize = 5;
@@ -92,13 +94,19 @@ fn toast_ui(ui: &mut Ui, toast: &Toast) -> bool {
         .stroke(Stroke::new(palette.control_width(), tone.text))
         .inner_margin(Margin::symmetric(12, 4))
         .show(ui, |ui| {
-            ui.set_width(metric::TOAST);
+            // A small window keeps its rail free.
+            let width = metric::TOAST.min(ui.ctx().content_rect().width() - metric::RAIL - 64.0);
+            ui.set_width(width);
             ui.horizontal(|ui| {
                 let (rect, _) = ui.allocate_exact_size(vec2(24.0, metric::CONTROL), eframe::egui::Sense::hover());
                 toast.status.icon().paint(ui.painter(), rect.center(), metric::ICON_BUTTON, tone.text);
-                ui.allocate_ui(vec2(metric::TOAST - 24.0 - metric::CONTROL - 24.0, metric::CONTROL), |ui| {
-                    ui.set_min_width(ui.available_width());
-                    ui.centered_and_justified(|ui| say_in(ui, Type::Body, tone.text, &toast.words));
+                let room = width - 24.0 - metric::CONTROL - 24.0;
+                let job = LayoutJob::simple(toast.words.clone(), Type::Body.font(), tone.text, room);
+                let words = ui.painter().layout_job(job);
+                let size = vec2(room, words.size().y.max(metric::CONTROL));
+                ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+                    ui.set_min_width(room);
+                    ui.add(Label::new(words));
                 });
                 ui.add(Button::ghost("Close").icon(Icon::X).icon_only()).clicked()
             })

@@ -1,6 +1,8 @@
 //! The end of a job, legible from three metres.
 
-use eframe::egui::{Align, Color32, CornerRadius, Frame, Layout, Margin, Sense, Stroke, Ui, UiBuilder, vec2};
+use eframe::egui::{
+    Align, Color32, CornerRadius, FontId, Frame, Layout, Margin, RichText, Sense, Stroke, Ui, UiBuilder, vec2,
+};
 
 use crate::ui::{
     icons::Icon,
@@ -25,6 +27,9 @@ pub struct VerdictPanel<'a> {
     pub code: &'a str,
 }
 
+/// Height of what stands below the word, pt.
+const LINES: f32 = 140.0;
+
 /// Fills the room that is left: PASS in a soft field with a frame, FAIL in a solid one.
 pub fn verdict(ui: &mut Ui, panel: &VerdictPanel) {
     let palette = ui.palette();
@@ -44,11 +49,18 @@ pub fn verdict(ui: &mut Ui, panel: &VerdictPanel) {
             ui.set_min_size(size);
             // The sign shrinks before the words do: small windows still read PASS or FAIL.
             let sign = metric::ICON_VERDICT.min(size.y - 280.0).min(size.x * 0.3).max(64.0);
-            let content = sign.max(120.0) + 130.0;
-            ui.add_space(((size.y - content) / 2.0).max(0.0));
+            // On the smallest of all the word gives way too, so that the cause and the buttons below stay in sight.
+            let whole = Type::Verdict.font().size;
+            let word = (size.y - LINES).clamp(56.0, whole);
+            let is_small = word < whole;
+            let sign = if is_small { sign.min(word * 1.2) } else { sign };
+            ui.add_space(((size.y - sign.max(word * 1.2) - 130.0) / 2.0).max(0.0));
             ui.vertical_centered(|ui| {
-                head(ui, panel.passed, sign, text);
-                say_in(ui, Type::H1, text, panel.subject);
+                if is_small {
+                    ui.spacing_mut().item_spacing.y = 2.0;
+                }
+                head(ui, panel.passed, sign, word, text);
+                say_in(ui, if is_small { Type::H2 } else { Type::H1 }, text, panel.subject);
                 say_in(ui, Type::H2, text, panel.sentence);
                 if !panel.advice.is_empty() {
                     say_in(ui, Type::Body, text, panel.advice);
@@ -60,9 +72,10 @@ pub fn verdict(ui: &mut Ui, panel: &VerdictPanel) {
         });
 }
 
-fn head(ui: &mut Ui, passed: bool, sign: f32, color: Color32) {
+fn head(ui: &mut Ui, passed: bool, sign: f32, word_size: f32, color: Color32) {
     let (icon, word) = if passed { (Icon::CircleCheck, "PASS") } else { (Icon::CircleX, "FAIL") };
-    let galley = ui.painter().layout_no_wrap(word.to_owned(), Type::Verdict.font(), color);
+    let font = FontId { size: word_size, ..Type::Verdict.font() };
+    let galley = ui.painter().layout_no_wrap(word.to_owned(), font.clone(), color);
     let gap = 32.0;
     let size = vec2(sign + gap + galley.size().x + 4.0, sign.max(galley.size().y));
     let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
@@ -70,5 +83,5 @@ fn head(ui: &mut Ui, passed: bool, sign: f32, color: Color32) {
     let mut words = rect;
     words.min.x += sign + gap;
     let builder = UiBuilder::new().max_rect(words).layout(Layout::left_to_right(Align::Center));
-    ui.scope_builder(builder, |ui| say_in(ui, Type::Verdict, color, word));
+    ui.scope_builder(builder, |ui| ui.label(RichText::new(word).font(font).color(color)));
 }
