@@ -79,6 +79,16 @@ pub enum Command {
     /// Check this computer before the shift: clock, login, network, ports, disk.
     #[command(after_help = "Example:\n  coldbench doctor --site site.toml")]
     Doctor(Doctor),
+    /// Write manual pages and shell completions into a folder; packages are made with it.
+    #[command(hide = true)]
+    Manual(Manual),
+}
+
+/// Manual pages and shell completions.
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// Folder to write into, laid out as below `/usr/share`; made when it is missing.
+    pub folder: PathBuf,
 }
 
 /// Sandbox.

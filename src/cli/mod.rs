@@ -5,6 +5,7 @@ mod ask;
 pub mod demo;
 mod job;
 mod look;
+mod manual;
 mod record;
 mod report;
 mod sweep;
@@ -98,6 +99,7 @@ pub async fn run(command: Command, world: Arc<dyn World>) -> Exit {
         Command::Jobs(args) => record::jobs(&args, &world),
         Command::Show(args) => record::show(&args, &world),
         Command::Sweep(args) => sweep::sweep(args, world).await,
+        Command::Manual(args) => manual::write(&args.folder),
     };
     match ended {
         Ok(exit) => exit,
