@@ -20,10 +20,10 @@ use crate::{
         image,
         ledger::{FileSealer, SqliteLedger},
         log::LogRing,
-        tls,
+        releases, tls,
     },
     app::world::{CloudSide, OpenLedger, Templates, World},
-    domain::{Problem, finding::Finding, image::Image, site::Site},
+    domain::{Problem, finding::Finding, image::Image, release::Release, site::Site},
     ports::{board::Boards, cloud::CloudError, keys::HostKeys},
 };
 
@@ -171,6 +171,10 @@ impl World for Wiring {
 
     fn log_lines(&self) -> Vec<String> {
         self.log.lines()
+    }
+
+    async fn newest_release(&self, from: Option<&str>) -> Result<Release, Problem> {
+        releases::newest(from.unwrap_or(releases::ADDRESS)).await
     }
 
     async fn look_around(&self, site: &Site) -> Vec<Finding> {

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    domain::{Problem, finding::Finding, image::Image, site::Site},
+    domain::{Problem, finding::Finding, image::Image, release::Release, site::Site},
     ports::{
         board::Boards,
         broker::Broker,
@@ -48,6 +48,9 @@ pub trait World: Send + Sync {
     fn log_lines(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Asks for the newest version of the program, at the project's address or another one. One request, within seconds,
+    /// and only when somebody asks.
+    async fn newest_release(&self, from: Option<&str>) -> Result<Release, Problem>;
     /// Looks at this computer: clock, network, disk, permissions. Ends within seconds.
     async fn look_around(&self, site: &Site) -> Vec<Finding>;
 }
