@@ -27,7 +27,8 @@ fn main() -> ExitCode {
 }
 
 fn start() -> io::Result<bool> {
-    let mut program = Command::new(env::current_exe()?.with_file_name("coldbench").with_extension(env::consts::EXE_EXTENSION));
+    let mut program =
+        Command::new(env::current_exe()?.with_file_name("coldbench").with_extension(env::consts::EXE_EXTENSION));
     program.args(arguments(env::args_os().skip(1).collect()));
     #[cfg(windows)]
     std::os::windows::process::CommandExt::creation_flags(&mut program, NO_CONSOLE);

@@ -1,7 +1,7 @@
 ; Installer: for this user, or for everybody with an administrator's rights. Silent: /S with /CurrentUser or /AllUsers.
 ; Called by packaging/build with VERSION, NUMBERS, FILES (folder), ICON and OUT.
 
-Unicode true
+Target amd64-unicode
 SetCompressor /SOLID lzma
 !define NAME "Coldbench"
 !define UNINSTALL_KEY "Software\Microsoft\Windows\CurrentVersion\Uninstall\${NAME}"

@@ -135,7 +135,8 @@ fn permission_advice(device: &Path) -> String {
     let folders = ["/etc/udev/rules.d", "/usr/local/lib/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
     let has_rule = folders.iter().any(|folder| Path::new(folder).join(RULE).exists());
     if cfg!(target_os = "linux") && !has_rule {
-        let program = std::env::current_exe().map_or_else(|_| "coldbench".to_owned(), |path| path.display().to_string());
+        let program =
+            std::env::current_exe().map_or_else(|_| "coldbench".to_owned(), |path| path.display().to_string());
         return format!(
             "Run `{program} udev-rule | sudo tee /etc/udev/rules.d/{RULE}`, then unplug the board and plug it in again"
         );

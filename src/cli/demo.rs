@@ -42,12 +42,7 @@ async fn wait_for_end() {
 }
 
 /// Commissions every imitated board, one after the other, as a technician would.
-pub async fn commission_all(
-    ports: &[String],
-    reset: args::ResetChoice,
-    json: bool,
-    world: Arc<dyn World>,
-) -> Exit {
+pub async fn commission_all(ports: &[String], reset: args::ResetChoice, json: bool, world: Arc<dyn World>) -> Exit {
     for (number, port) in ports.iter().enumerate() {
         let Ok(truck) = format!("T{:03}", number + 1).parse() else { return Exit::Failed };
         let Ok(thing) = format!("truckSensor{:02}", number + 1).parse() else { return Exit::Failed };

@@ -104,11 +104,7 @@ impl Sandbox {
         let cloud = Cloud::start(cloud_options).await?;
         let site_file = dir.join("site.toml");
         write_site(&site_file, &cloud)?;
-        Ok(Sandbox {
-            boards: start_boards(&options, lines)?,
-            cloud,
-            site_file,
-        })
+        Ok(Sandbox { boards: start_boards(&options, lines)?, cloud, site_file })
     }
 
     /// Where everything is.

@@ -48,7 +48,11 @@ pub fn open(world: std::sync::Arc<dyn World>, runtime: &Handle, options: Options
 pub fn tell(problem: &Problem) {
     if cfg!(any(windows, target_os = "macos")) {
         let words = format!("{}.\n\n{}. ({})", problem.sentence, problem.advice, problem.code);
-        rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error).set_title("Coldbench").set_description(words).show();
+        rfd::MessageDialog::new()
+            .set_level(rfd::MessageLevel::Error)
+            .set_title("Coldbench")
+            .set_description(words)
+            .show();
     }
 }
 

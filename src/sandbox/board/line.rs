@@ -139,10 +139,12 @@ impl Line {
             };
             let taken = match end {
                 #[cfg(unix)]
-                End::Pty(pty) => pty.has_client() && {
-                    pace();
-                    pty.write(piece, patience)
-                },
+                End::Pty(pty) => {
+                    pty.has_client() && {
+                        pace();
+                        pty.write(piece, patience)
+                    }
+                }
                 End::Com(com) => {
                     pace();
                     com.write(piece, patience)
