@@ -40,7 +40,7 @@ linux_stage() {
     gzip -9nc "$licences" >"$share/doc/coldbench/third-party-licences.txt.gz"
     gzip -9nc packaging/CHANGELOG.md >"$stage/deb/doc/changelog.gz"
     debian_changelog | gzip -9n >"$stage/deb/doc/changelog.Debian.gz"
-    debian_copyright >"$stage/deb/doc/copyright"
+    debian_copyright >"$stage/deb/copyright"
     fix_times "$stage"
     linux_staged=$stage
 }
