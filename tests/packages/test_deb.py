@@ -25,7 +25,7 @@ def root(tmp_path_factory):
         shutil.rmtree(BASE, ignore_errors=True)
         BASE.mkdir(parents=True)
         codename = next(line for line in open("/etc/os-release") if line.startswith("VERSION_CODENAME")).strip().split("=")[1]
-        run("debootstrap", "--variant=minbase", codename, BASE / "root", seconds=900)
+        run("debootstrap", "--variant=minbase", "--include=ca-certificates", codename, BASE / "root", seconds=900)
         (BASE / "made").touch()
     copy = tmp_path_factory.mktemp("debian") / "root"
     run("cp", "-a", BASE / "root", copy)
