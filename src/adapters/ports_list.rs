@@ -33,10 +33,7 @@ impl Listed {
         {
             return ports.clone();
         }
-        let ports = serialport::available_ports().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the operating system lists no ports");
-            Vec::new()
-        });
+        let ports = available();
         *last = changed.map(|changed| (changed, ports.clone()));
         ports
     }
@@ -56,10 +53,21 @@ pub(super) fn ports(listed: &Listed, named: &[String]) -> Vec<PortInfo> {
     listed.into_iter().map(|info| describe(info, &holders)).collect()
 }
 
+/// What the operating system lists. A Linux without `/sys`, as in some containers, lists nothing; the library that asks
+/// does not expect it.
+fn available() -> Vec<SerialPortInfo> {
+    if cfg!(target_os = "linux") && !Path::new("/sys/class/tty").exists() {
+        return Vec::new();
+    }
+    serialport::available_ports().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the operating system lists no ports");
+        Vec::new()
+    })
+}
+
 /// What the USB device behind a port says of itself; zeros where there is none.
 pub(super) fn usb_info(name: &str) -> UsbPortInfo {
-    let listed = serialport::available_ports().unwrap_or_default();
-    let usb = listed.into_iter().find_map(|info| match info.port_type {
+    let usb = available().into_iter().find_map(|info| match info.port_type {
         SerialPortType::UsbPort(usb) if same_device(&info.port_name, name) => Some(usb),
         _ => None,
     });

@@ -26,6 +26,8 @@ def root(tmp_path_factory):
         BASE.mkdir(parents=True)
         codename = next(line for line in open("/etc/os-release") if line.startswith("VERSION_CODENAME")).strip().split("=")[1]
         run("debootstrap", "--variant=minbase", "--include=ca-certificates", codename, BASE / "root", seconds=900)
+        # The installer of Debian writes this file, debootstrap does not.
+        (BASE / "root/etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         (BASE / "made").touch()
     copy = tmp_path_factory.mktemp("debian") / "root"
     run("cp", "-a", BASE / "root", copy)
@@ -33,9 +35,9 @@ def root(tmp_path_factory):
 
 
 def inside(root, *command, **options):
-    """Runs a command in the root, in a name space of its own with /proc, /dev and a fresh set of pseudo-terminals."""
+    """Runs a command in the root, in a name space of its own with /proc, /sys, /dev and a fresh set of pseudo-terminals."""
     script = (
-        'root=$1; shift; mount -t proc proc "$root/proc" && mount -t tmpfs tmpfs "$root/dev" && '
+        'root=$1; shift; mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount -t tmpfs tmpfs "$root/dev" && '
         'for device in null zero urandom random tty; do touch "$root/dev/$device" && mount --bind "/dev/$device" "$root/dev/$device"; done && '
         'mkdir "$root/dev/pts" "$root/dev/shm" && mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" && '
         'ln -s pts/ptmx "$root/dev/ptmx" && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LC_ALL=C.UTF-8 '
