@@ -9,10 +9,10 @@ use coldbench::{
     adapters::{log::LogRing, tls},
     cli::{
         self, Arguments, Exit,
-        args::{Command, Demo, Window},
+        args::{Command, Demo, ResetChoice, Window},
     },
     domain::Problem,
-    sandbox::{Sandbox, SandboxOptions},
+    sandbox::{Sandbox, SandboxOptions, board::PortPair},
     ui::{self, open},
     wiring::Wiring,
 };
@@ -69,7 +69,8 @@ fn run(command: Command, runtime: &Runtime, log: LogRing) -> Result<Exit, Proble
 }
 
 fn open_window(wiring: Arc<Wiring>, runtime: &Runtime, demo: bool) -> Result<Exit, Problem> {
-    open::open(wiring, runtime.handle(), ui::app::Options { demo, local: open::local_offset() })?;
+    let options = ui::app::Options { demo, local: open::local_offset() };
+    open::open(wiring, runtime.handle(), options).inspect_err(open::tell)?;
     Ok(Exit::Passed)
 }
 
@@ -82,7 +83,10 @@ fn run_demo(demo: Demo, runtime: &Runtime, log: LogRing) -> Result<Exit, Problem
     let temporary = tempfile::tempdir().map_err(|error| failed(&error))?;
     let dir: PathBuf = demo.dir.unwrap_or_else(|| temporary.path().to_owned());
     let options = SandboxOptions { dir: dir.clone(), seed: demo.seed, boards: demo.boards, pace_baud: demo.pace_baud };
-    let sandbox = runtime.block_on(Sandbox::start(options)).map_err(|error| failed(&error))?;
+    let lines: Vec<_> = demo.line.into_iter().map(|(board, tool)| PortPair { board, tool }).collect();
+    // An imitated board looks at no reset wires, and a named port may have some.
+    let reset = if lines.is_empty() { ResetChoice::Auto } else { ResetChoice::None };
+    let sandbox = runtime.block_on(Sandbox::start_on(options, &lines)).map_err(|error| failed(&error))?;
     let facts = sandbox.facts();
     if demo.serve {
         return Ok(runtime.block_on(cli::demo::serve(&facts, demo.json)));
@@ -95,5 +99,5 @@ fn run_demo(demo: Demo, runtime: &Runtime, log: LogRing) -> Result<Exit, Problem
     if open::has_display() && !demo.terminal && !demo.json {
         return open_window(world, runtime, true);
     }
-    Ok(runtime.block_on(cli::demo::commission_all(&facts.ports, demo.json, world)))
+    Ok(runtime.block_on(cli::demo::commission_all(&facts.ports, reset, demo.json, world)))
 }

@@ -23,13 +23,13 @@ use crate::{
         image,
         ledger::{FileSealer, SqliteLedger},
         log::LogRing,
-        tls,
+        releases, tls,
     },
     app::{
         truck::TruckHands,
         world::{CloudSide, OpenLedger, Templates, World},
     },
-    domain::{Problem, finding::Finding, image::Image, site::Site},
+    domain::{Problem, finding::Finding, image::Image, release::Release, site::Site},
     ports::{board::Boards, cloud::CloudError, keys::HostKeys},
 };
 
@@ -194,6 +194,10 @@ impl World for Wiring {
 
     fn truck_hands(&self) -> Option<Arc<dyn TruckHands>> {
         self.hands.clone()
+    }
+
+    async fn newest_release(&self, from: Option<&str>) -> Result<Release, Problem> {
+        releases::newest(from.unwrap_or(releases::ADDRESS)).await
     }
 
     async fn look_around(&self, site: &Site) -> Vec<Finding> {

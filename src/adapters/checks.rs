@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use time::{OffsetDateTime, macros::format_description};
 use tokio::{net::TcpStream, time::timeout};
 
+use super::drivers;
 use crate::{
     domain::{
         Problem,
@@ -40,6 +41,9 @@ pub async fn look_around(
         Err(error) => findings.push(Finding::bad("login", error.into())),
     }
     findings.push(serial_ports(boards).await);
+    if cfg!(windows) {
+        findings.extend(drivers::missing().await);
+    }
     findings.push(disk(data));
     findings
 }

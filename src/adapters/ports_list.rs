@@ -34,10 +34,7 @@ impl Listed {
         {
             return ports.clone();
         }
-        let ports = serialport::available_ports().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the operating system lists no ports");
-            Vec::new()
-        });
+        let ports = available();
         *last = changed.map(|changed| (changed, ports.clone()));
         ports
     }
@@ -57,10 +54,21 @@ pub(super) fn ports(listed: &Listed, named: &[String]) -> Vec<PortInfo> {
     listed.into_iter().map(|info| describe(info, &holders)).collect()
 }
 
+/// What the operating system lists. A Linux without `/sys`, as in some containers, lists nothing; the library that asks
+/// does not expect it.
+fn available() -> Vec<SerialPortInfo> {
+    if cfg!(target_os = "linux") && !Path::new("/sys/class/tty").exists() {
+        return Vec::new();
+    }
+    serialport::available_ports().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the operating system lists no ports");
+        Vec::new()
+    })
+}
+
 /// What the USB device behind a port says of itself; zeros where there is none.
 pub(super) fn usb_info(name: &str) -> UsbPortInfo {
-    let listed = serialport::available_ports().unwrap_or_default();
-    let usb = listed.into_iter().find_map(|info| match info.port_type {
+    let usb = available().into_iter().find_map(|info| match info.port_type {
         SerialPortType::UsbPort(usb) if same_device(&info.port_name, name) => Some(usb),
         _ => None,
     });
@@ -123,14 +131,28 @@ fn access(_name: &str, _holders: &Holders) -> (Access, String) {
     (Access::Ok, String::new())
 }
 
-/// The one command that lets the user open the device: joining the group that owns it.
+/// The rule that packages install; whoever sits at the computer may then open a board's port.
+#[cfg(unix)]
+const RULE: &str = "70-coldbench.rules";
+
+/// The one command that lets the user open the device: installing the rule, or where it is installed and does not reach
+/// (over a network, or for another kind of port) joining the group that owns the device.
 #[cfg(unix)]
 fn permission_advice(device: &Path) -> String {
     use std::os::unix::fs::MetadataExt;
 
+    let folders = ["/etc/udev/rules.d", "/usr/local/lib/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
+    let has_rule = folders.iter().any(|folder| Path::new(folder).join(RULE).exists());
+    if cfg!(target_os = "linux") && !has_rule {
+        let program =
+            std::env::current_exe().map_or_else(|_| "coldbench".to_owned(), |path| path.display().to_string());
+        return format!(
+            "Run `{program} udev-rule | sudo tee /etc/udev/rules.d/{RULE}`, then unplug the board and plug it in again"
+        );
+    }
     let group = fs::metadata(device).ok().and_then(|data| group_name(data.gid()));
     match group.as_deref() {
-        Some("root") | None => "Install the udev rule of the package, then plug the board in again".into(),
+        Some("root") | None => "Unplug the board and plug it in again".into(),
         Some(group) => format!("Run `sudo usermod -aG {group} $USER` and log in again"),
     }
 }
@@ -247,6 +269,15 @@ mod tests {
         assert_eq!(Holders::default().of(Path::new("/dev/zero")).as_deref(), Some("this program"));
         let found = others().remove(Path::new("/dev/zero")).unwrap();
         assert!(found.contains("(process "), "{found}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_port_that_may_not_be_opened_comes_with_the_command_that_mends_it() {
+        let advice = permission_advice(Path::new("/dev/null"));
+        let told = advice.contains(&format!("udev-rule | sudo tee /etc/udev/rules.d/{RULE}"));
+        let installed = advice.contains("usermod") || advice.contains("plug it in again");
+        assert!(told || installed, "{advice}");
     }
 
     #[test]

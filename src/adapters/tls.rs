@@ -66,6 +66,17 @@ pub fn broker_config(
     Ok(Arc::new(config))
 }
 
+/// TLS settings towards a web server: the computer's roots only.
+pub fn web_config() -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Settings { why: error.to_string() })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
 /// What went wrong with TLS before a connection was tried.
 #[derive(Debug, Error)]
 pub enum TlsError {

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     commission::{Bench, CalibrationChoice, Kit, events::JobOutcome, fakes},
-    domain::{Hello, Problem, ThingName, finding::Finding, image::Image, site::Site},
+    domain::{Hello, Problem, ThingName, finding::Finding, image::Image, release::Release, site::Site},
     ports::{
         Cancel,
         board::{
@@ -213,6 +213,10 @@ impl World for FakeWorld {
 
     fn log_lines(&self) -> Vec<String> {
         vec![format!("joining with {}", fakes::PASSPHRASE)]
+    }
+
+    async fn newest_release(&self, _: Option<&str>) -> Result<Release, Problem> {
+        Err(Problem::new("updates.unreachable", "Nobody answers", "Try again"))
     }
 
     async fn look_around(&self, _: &Site) -> Vec<Finding> {

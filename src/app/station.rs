@@ -113,7 +113,7 @@ impl What {
         match info.access {
             Access::Ok => None,
             Access::Busy => problem("port.busy", "is in use by another program", "Close the other program"),
-            Access::NoPermission => problem("port.permission", "may not be opened by you", "Install the udev rule"),
+            Access::NoPermission => problem("port.permission", "may not be opened by you", "Run `coldbench ports`"),
             Access::Unavailable => problem("port.open", "is broken or gone", "Plug the board in again"),
         }
     }

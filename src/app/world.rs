@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::truck::TruckHands;
 use crate::{
-    domain::{Problem, finding::Finding, image::Image, site::Site},
+    domain::{Problem, finding::Finding, image::Image, release::Release, site::Site},
     ports::{
         board::Boards,
         broker::Broker,
@@ -53,6 +53,9 @@ pub trait World: Send + Sync {
     fn truck_hands(&self) -> Option<Arc<dyn TruckHands>> {
         None
     }
+    /// Asks for the newest version of the program, at the project's address or another one. One request, within seconds,
+    /// and only when somebody asks.
+    async fn newest_release(&self, from: Option<&str>) -> Result<Release, Problem>;
     /// Looks at this computer: clock, network, disk, permissions. Ends within seconds.
     async fn look_around(&self, site: &Site) -> Vec<Finding>;
 }

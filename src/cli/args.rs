@@ -80,6 +80,36 @@ pub enum Command {
     /// Check this computer before the shift: clock, login, network, ports, disk.
     #[command(after_help = "Example:\n  coldbench doctor --site site.toml")]
     Doctor(Doctor),
+    /// Ask whether there is a newer version: one request, only now, which tells nothing but this version.
+    #[command(after_help = "Example:\n  coldbench updates --json")]
+    Updates(Updates),
+    /// Print the udev rule that lets whoever sits at the computer open the boards' ports.
+    #[command(
+        hide = true,
+        after_help = "Example:\n  coldbench udev-rule | sudo tee /etc/udev/rules.d/70-coldbench.rules"
+    )]
+    UdevRule,
+    /// Write manual pages and shell completions into a folder; packages are made with it.
+    #[command(hide = true)]
+    Manual(Manual),
+}
+
+/// Ask for a newer version.
+#[derive(Debug, Args)]
+pub struct Updates {
+    /// Address to ask instead of the project's own, such as a copy in the depot's network.
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Manual pages and shell completions.
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// Folder to write into, laid out as below `/usr/share`; made when it is missing.
+    pub folder: PathBuf,
 }
 
 /// Sandbox.
@@ -106,6 +136,10 @@ pub struct Demo {
     /// Work in the terminal, also where there is a display.
     #[arg(long)]
     pub terminal: bool,
+    /// Put an imitated board on a serial port that is crossed with the one the tool opens, such as COM20=COM21; may be
+    /// given more than once. Needed where the system has no pseudo-terminals (Windows).
+    #[arg(long, value_name = "BOARD=TOOL", value_parser = port_pair, conflicts_with = "boards")]
+    pub line: Vec<(String, String)>,
 }
 
 /// Window.
@@ -403,6 +437,13 @@ pub struct LedgerFile {
     /// File of the record; by default in the user's data folder.
     #[arg(long, value_name = "FILE", env = "COLDBENCH_LEDGER")]
     pub ledger: Option<PathBuf>,
+}
+
+fn port_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((board, tool)) if !board.is_empty() && !tool.is_empty() => Ok((board.to_owned(), tool.to_owned())),
+        _ => Err(format!("{text:?} does not name two ports, such as COM20=COM21")),
+    }
 }
 
 fn address(text: &str) -> Result<u32, String> {

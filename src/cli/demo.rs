@@ -42,12 +42,12 @@ async fn wait_for_end() {
 }
 
 /// Commissions every imitated board, one after the other, as a technician would.
-pub async fn commission_all(ports: &[String], json: bool, world: Arc<dyn World>) -> Exit {
+pub async fn commission_all(ports: &[String], reset: args::ResetChoice, json: bool, world: Arc<dyn World>) -> Exit {
     for (number, port) in ports.iter().enumerate() {
         let Ok(truck) = format!("T{:03}", number + 1).parse() else { return Exit::Failed };
         let Ok(thing) = format!("truckSensor{:02}", number + 1).parse() else { return Exit::Failed };
         let order = args::Commission {
-            line: args::Line { port: port.clone(), reset: args::ResetChoice::Auto },
+            line: args::Line { port: port.clone(), reset },
             truck,
             site: args::SiteFile { site: None },
             thing: Some(thing),

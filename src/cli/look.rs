@@ -226,3 +226,15 @@ pub(super) async fn doctor(args: args::Doctor, world: Arc<dyn World>) -> Result<
     let is_bad = findings.iter().any(|finding| finding.state == FindingState::Bad);
     Ok(if is_bad { Exit::Failed } else { Exit::Passed })
 }
+
+pub(super) async fn updates(args: args::Updates, world: Arc<dyn World>) -> Result<Exit, Stop> {
+    let newest = world.newest_release(args.from.as_deref()).await?;
+    if args.json {
+        print_json(&newest);
+    } else if newest.is_newer {
+        print_line(&format!("Version {} is out, this is {}: {}", newest.version, newest.this_version, newest.url));
+    } else {
+        print_line(&format!("Version {} is the newest", newest.this_version));
+    }
+    Ok(Exit::Passed)
+}

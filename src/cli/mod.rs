@@ -5,6 +5,7 @@ mod ask;
 pub mod demo;
 mod job;
 mod look;
+mod manual;
 mod record;
 mod report;
 mod sweep;
@@ -16,6 +17,9 @@ pub use report::{print_json, print_line, print_problem};
 
 use self::args::Command;
 use crate::{app::world::World, commission::events::JobOutcome, domain::Problem};
+
+/// The rule that packages install.
+const UDEV_RULE: &str = include_str!("../../packaging/linux/70-coldbench.rules");
 
 /// How the program ends. The numbers are a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +102,12 @@ pub async fn run(command: Command, world: Arc<dyn World>) -> Exit {
         Command::Jobs(args) => record::jobs(&args, &world),
         Command::Show(args) => record::show(&args, &world),
         Command::Sweep(args) => sweep::sweep(args, world).await,
+        Command::Updates(args) => look::updates(args, world).await,
+        Command::UdevRule => {
+            print_line(UDEV_RULE.trim_end());
+            Ok(Exit::Passed)
+        }
+        Command::Manual(args) => manual::write(&args.folder),
     };
     match ended {
         Ok(exit) => exit,

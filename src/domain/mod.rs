@@ -10,6 +10,7 @@ pub mod ids;
 pub mod image;
 pub mod problem;
 pub mod reading;
+pub mod release;
 pub mod shadow;
 pub mod site;
 pub mod thing;

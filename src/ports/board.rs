@@ -382,10 +382,9 @@ impl BoardError {
                 ("port.missing", "Plug the board in and run `coldbench ports` to see its name")
             }
             BoardError::Busy { .. } => ("port.busy", "Close the other program that uses the port, then try again"),
-            BoardError::NoPermission { .. } => (
-                "port.permission",
-                "Install the udev rule, or add yourself to the group of the port (`sudo usermod -aG dialout $USER`) and log in again",
-            ),
+            BoardError::NoPermission { .. } => {
+                ("port.permission", "Run `coldbench ports`: it names the one command that lets you open the port")
+            }
             BoardError::Open { .. } => ("port.open", "Unplug the board, plug it in again and try another USB cable"),
             BoardError::Unplugged => ("board.unplugged", "Plug the board in again and resume the job"),
             BoardError::Silent => {

@@ -2,7 +2,6 @@
 //!
 //! A folder holds everything: started again in the same folder, the sandbox has the same boards, cloud and ports.
 
-#[cfg(unix)]
 pub mod board;
 pub mod cloud;
 
@@ -54,7 +53,6 @@ pub enum SandboxError {
     #[error("The sandbox's cloud could not be started: {0}")]
     Cloud(#[from] cloud::CloudError),
     /// A board did not start.
-    #[cfg(unix)]
     #[error("An imitated board could not be started: {0}")]
     Board(#[from] board::BoardError),
 }
@@ -62,7 +60,6 @@ pub enum SandboxError {
 /// A running sandbox. It ends when it is dropped; its folder stays.
 pub struct Sandbox {
     cloud: Cloud,
-    #[cfg(unix)]
     boards: Vec<board::ImitatedBoard>,
     site_file: PathBuf,
 }
@@ -96,18 +93,21 @@ impl Sandbox {
     /// # Errors
     /// Whatever could not be started; nothing keeps running then.
     pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+        Self::start_on(options, &[]).await
+    }
+
+    /// The same with the boards on crossed serial ports, as many as are given, where `lines` names any.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start`].
+    pub async fn start_on(options: SandboxOptions, lines: &[board::PortPair]) -> Result<Self, SandboxError> {
         let SandboxOptions { dir, seed, .. } = &options;
         fs::create_dir_all(dir).map_err(|source| SandboxError::Folder { path: dir.clone(), source })?;
         let cloud_options = CloudOptions { dir: dir.join("cloud"), seed: *seed, faults: FaultPlan::default() };
         let cloud = Cloud::start(cloud_options).await?;
         let site_file = dir.join("site.toml");
         write_site(&site_file, &cloud)?;
-        Ok(Sandbox {
-            #[cfg(unix)]
-            boards: start_boards(&options)?,
-            cloud,
-            site_file,
-        })
+        Ok(Sandbox { boards: start_boards(&options, lines)?, cloud, site_file })
     }
 
     /// Where everything is.
@@ -131,32 +131,28 @@ impl Sandbox {
     }
 
     /// The boards, for a hand on them.
-    #[cfg(unix)]
     pub fn boards(&self) -> &[board::ImitatedBoard] {
         &self.boards
     }
 
-    #[cfg(unix)]
     fn ports(&self) -> Vec<String> {
         self.boards.iter().map(|board| board.port().display().to_string()).collect()
     }
-
-    // A pseudo-terminal is what stands for the serial line; without one there is no imitated board.
-    #[cfg(not(unix))]
-    fn ports(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
-#[cfg(unix)]
-fn start_boards(options: &SandboxOptions) -> Result<Vec<board::ImitatedBoard>, board::BoardError> {
-    (1..=u64::from(options.boards))
+fn start_boards(
+    options: &SandboxOptions,
+    lines: &[board::PortPair],
+) -> Result<Vec<board::ImitatedBoard>, board::BoardError> {
+    let count = if lines.is_empty() { usize::from(options.boards) } else { lines.len() };
+    (1..=count as u64)
         .map(|number| {
             // Boards of one sandbox differ; those of two with the same seed are the same.
             let seed = options.seed.wrapping_mul(1000).wrapping_add(number);
             let dir = options.dir.join(format!("board-{number}"));
             let mut board = board::BoardOptions::new(format!("Board{number}"), dir, seed);
             board.pace_baud = options.pace_baud;
+            board.line = lines.get(number as usize - 1).cloned();
             board::ImitatedBoard::start(board)
         })
         .collect()

@@ -60,7 +60,10 @@ pub struct Window {
 
 /// How the native window opens: 1366 × 768, not smaller than 1024 × 550.
 pub fn native_options() -> eframe::NativeOptions {
+    // A picture of ours that cannot be read leaves the toolkit's own.
+    let icon = eframe::icon_data::from_png_bytes(include_bytes!("../../assets/app/coldbench.png")).unwrap_or_default();
     let viewport = egui::ViewportBuilder::default()
+        .with_icon(icon)
         .with_title("Coldbench")
         .with_app_id("coldbench")
         .with_inner_size([1366.0, 768.0])

@@ -59,6 +59,18 @@ pub fn open(world: std::sync::Arc<dyn World>, runtime: &Handle, options: Options
     })
 }
 
+/// Says why there is no window where nobody looks at a terminal: Windows and macOS start the program without one.
+pub fn tell(problem: &Problem) {
+    if cfg!(any(windows, target_os = "macos")) {
+        let words = format!("{}.\n\n{}. ({})", problem.sentence, problem.advice, problem.code);
+        rfd::MessageDialog::new()
+            .set_level(rfd::MessageLevel::Error)
+            .set_title("Coldbench")
+            .set_description(words)
+            .show();
+    }
+}
+
 /// Whether there is a display to open a window on.
 pub fn has_display() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());

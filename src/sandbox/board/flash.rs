@@ -2,10 +2,9 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
-    os::unix::fs::FileExt,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use coldbench_sensor::flash::{FlashError, NorFlash};
@@ -24,18 +23,18 @@ const CHUNK: usize = 64 * 1024;
 /// The chip. Every access outside it is an error of kind `InvalidInput`, never a panic.
 #[derive(Debug)]
 pub(super) struct Flash {
-    file: File,
+    file: Mutex<File>,
 }
 
 impl Flash {
     /// Opens the image, or makes an erased one.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let flash = Flash { file };
-        let len = flash.file.metadata()?.len();
+        let len = file.metadata()?.len();
+        let flash = Flash { file: Mutex::new(file) };
         if len < u64::from(FLASH_BYTES) {
             let missing = vec![0xff; FLASH_BYTES as usize - len as usize];
-            flash.file.write_all_at(&missing, len)?;
+            flash.write_at(&missing, len)?;
         }
         Ok(flash)
     }
@@ -44,8 +43,18 @@ impl Flash {
     pub(super) fn read(&self, offset: u32, len: u32) -> io::Result<Vec<u8>> {
         check(offset, len)?;
         let mut bytes = vec![0; len as usize];
-        self.file.read_exact_at(&mut bytes, u64::from(offset))?;
+        self.at(u64::from(offset), |file| file.read_exact(&mut bytes))?;
         Ok(bytes)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.at(offset, |file| file.write_all(bytes))
+    }
+
+    fn at(&self, offset: u64, work: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(offset))?;
+        work(&mut file)
     }
 
     /// Writes as NOR does: a bit can go from one to zero only.
@@ -53,7 +62,7 @@ impl Flash {
         let len = u32::try_from(bytes.len()).map_err(|_| outside())?;
         let mut cells = self.read(offset, len)?;
         cells.iter_mut().zip(bytes).for_each(|(cell, byte)| *cell &= byte);
-        self.file.write_all_at(&cells, u64::from(offset))
+        self.write_at(&cells, u64::from(offset))
     }
 
     /// Sets every sector that the range touches to ones.
@@ -65,7 +74,7 @@ impl Flash {
         let mut at = first;
         while at < end {
             let step = (end - at).min(CHUNK as u32);
-            self.file.write_all_at(&ones[..step as usize], u64::from(at))?;
+            self.write_at(&ones[..step as usize], u64::from(at))?;
             at += step;
         }
         Ok(())

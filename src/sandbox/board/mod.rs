@@ -1,4 +1,4 @@
-//! An imitated truck board behind a pseudo-terminal.
+//! An imitated truck board behind a pseudo-terminal, or behind a named serial port where there are none.
 //!
 //! It stands on the other side of a serial line: the product opens [`ImitatedBoard::port`] with the adapters that open a
 //! real board's port. A bare board waits in the ROM loader ([`rom`]); what is flashed through it boots only if it would
@@ -20,6 +20,7 @@
 mod app;
 mod boot;
 mod chip;
+mod com;
 mod control;
 mod faults;
 mod flash;
@@ -30,6 +31,8 @@ mod machine;
 mod network;
 mod peripherals;
 mod physics;
+#[cfg(unix)]
+mod pty;
 mod rom;
 mod scene;
 mod seed;
@@ -43,7 +46,7 @@ use std::{
     thread,
 };
 
-use self::{control::Shared, flash::Flash, line::Line, machine::Machine, rom::RESET_BAUD};
+use self::{control::Shared, flash::Flash, line::Line, machine::Machine};
 pub use self::{
     control::{Activity, BoardControl, NetworkState},
     faults::{BoardFault, BoardFaultKind, FaultParseError},
@@ -78,6 +81,17 @@ pub struct BoardOptions {
     pub faults: Vec<BoardFault>,
     /// Whether the board has a network of its own.
     pub network: ImitatedNetwork,
+    /// The line, where it is not to be a pseudo-terminal.
+    pub line: Option<PortPair>,
+}
+
+/// Two serial ports that are crossed with each other, by a null-modem cable or as a pair of virtual ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortPair {
+    /// The one that the imitated board takes.
+    pub board: String,
+    /// The one that the tool opens.
+    pub tool: String,
 }
 
 impl BoardOptions {
@@ -90,6 +104,7 @@ impl BoardOptions {
             pace_baud: None,
             faults: Vec::new(),
             network: ImitatedNetwork::default(),
+            line: None,
         }
     }
 }
@@ -114,7 +129,7 @@ pub enum BoardError {
         source: io::Error,
     },
     /// Making the pseudo-terminal or the link to it.
-    #[error("the serial device {path} of the imitated board could not be made")]
+    #[error("the serial device {path} of the imitated board could not be made ({source})")]
     Line {
         /// The link.
         path: PathBuf,
@@ -145,9 +160,12 @@ impl ImitatedBoard {
         fs::create_dir_all(&path).map_err(|source| BoardError::Folder { path, source })?;
         let path = options.dir.join(format!("{}.flash.bin", options.name));
         let flash = Flash::open(&path).map_err(|source| BoardError::Flash { path, source })?;
-        let port = options.dir.join(format!("tty{}", options.name));
-        let line = Line::open(&port, options.pace_baud, RESET_BAUD)
-            .map_err(|source| BoardError::Line { path: port.clone(), source })?;
+        let link = options.dir.join(format!("tty{}", options.name));
+        let (line, port) = match &options.line {
+            None => (Line::open(&link, options.pace_baud), link),
+            Some(pair) => (Line::on_port(&pair.board, options.pace_baud), PathBuf::from(&pair.tool)),
+        };
+        let line = line.map_err(|source| BoardError::Line { path: port.clone(), source })?;
         let mac = chip::Chip::from_seed(options.seed).mac();
         let shared = Arc::new(Shared::new(options.seed));
         let machine = Machine::new(&options, Arc::new(flash), line, shared.clone()).map_err(BoardError::Thread)?;
@@ -194,6 +212,6 @@ impl Drop for ImitatedBoard {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

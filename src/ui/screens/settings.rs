@@ -7,11 +7,12 @@ use eframe::egui::Ui;
 use super::settings_of;
 use crate::{
     app::{command::Command, settings::Settings, state::AppState},
+    domain::release::THIS_VERSION,
     ui::{
         icons::Icon,
         tokens::{Look, Type, metric},
         view::View,
-        widgets::{Answer, Button, Dialog, card, check_box, key_value, note, say, select},
+        widgets::{Answer, Button, Dialog, card, check_box, key_value, note, say, select, text_drawer},
     },
 };
 
@@ -30,6 +31,7 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     }
     profile(ui, &mut settings, view);
     files(ui, state);
+    about(ui);
     if settings != before {
         view.order(Command::SaveSettings { settings });
     }
@@ -97,6 +99,20 @@ fn files(ui: &mut Ui, state: &AppState) {
         let site = state.site.as_ref().and_then(|site| site.file.as_deref());
         place(ui, "Site profile", site, "built-in values, no file yet");
         place(ui, "Record of jobs", state.ledger_file.as_deref(), "not opened yet");
+    });
+}
+
+/// What every library asks to be shown; made by `packaging/licences`.
+const LICENCES: &str = include_str!("../../../assets/licences/third-party.txt");
+
+fn about(ui: &mut Ui) {
+    card(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        say(ui, Type::H3, "About");
+        key_value(ui, "Version", THIS_VERSION);
+        key_value(ui, "Licence", "MIT or Apache-2.0");
+        note(ui, "Nothing is sent to its makers. `coldbench updates` asks for a newer version, and only then");
+        text_drawer(ui, "Licences of the libraries in it", LICENCES);
     });
 }
 

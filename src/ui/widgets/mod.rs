@@ -22,7 +22,7 @@ pub use button::{Button, ButtonKind};
 pub use card::{card, key_value, toned_card};
 pub use chip::{Status, chip};
 pub use choice::{check_box, select};
-pub use code::code_drawer;
+pub use code::{code_drawer, text_drawer};
 pub use dialog::{Answer, Dialog};
 pub use field::{Field, entered};
 pub use lamps::{Lamp, lamps};
