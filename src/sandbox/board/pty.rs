@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(target_os = "linux")]
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -19,8 +21,6 @@ use nix::{
     sys::termios::{BaudRate, FlushArg, SetArg, cfmakeraw, cfsetspeed, tcflush, tcgetattr, tcsetattr},
     unistd::{read, ttyname, write},
 };
-#[cfg(target_os = "linux")]
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 #[cfg(not(target_os = "linux"))]
 use nix::{fcntl::FdFlag, pty::openpty};
 

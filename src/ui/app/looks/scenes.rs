@@ -216,8 +216,8 @@ pub fn questions() -> [(&'static str, Question); 6] {
     [
         ("serial", Question::Serial { instrument: "thermometer".to_owned(), last: "TL-4711".to_owned() }),
         ("probe", Question::FreezerProbe { probes }),
-        ("freezer", Question::FreezerReference { point: 1, raw_celsius: -20.1 }),
-        ("supply", Question::SupplyReference { point: 1, raw_volts: 12.3 }),
+        ("freezer", Question::FreezerReference { point: 1, raw_celsius: -20.1, taken: Vec::new(), refused: None }),
+        ("supply", Question::SupplyReference { point: 1, raw_volts: 12.3, taken: Vec::new(), refused: None }),
         ("open-door", Question::OpenDoor),
         ("close-door", Question::CloseDoor),
     ]
