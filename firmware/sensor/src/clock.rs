@@ -48,7 +48,7 @@ pub fn utc_text(unix_millis: u64) -> String {
 
 /// Year, month and day of the proleptic Gregorian calendar for days since 1970-01-01. The year is counted from March,
 /// so that the leap day is its last day.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
+pub fn civil_from_days(days: u64) -> (u64, u64, u64) {
     const DAYS_PER_ERA: u64 = 146_097;
     /// From 0000-03-01 to 1970-01-01.
     const DAYS_BEFORE_1970: u64 = 719_468;

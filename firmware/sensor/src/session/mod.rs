@@ -27,6 +27,7 @@ use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
 mod backoff;
 mod clock;
 mod error;
+mod news;
 mod outbox;
 #[cfg(test)]
 mod tests;
@@ -36,10 +37,11 @@ mod wire;
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use error::{Phase, Refusal, SessionError};
+pub use news::News;
 pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 
-use crate::shared::Shared;
+use crate::{identity::Connection, shared::Shared};
 use topics::ShadowTopics;
 use wire::{Wake, Wire};
 
@@ -87,8 +89,13 @@ impl SessionConfig {
         }
     }
 
-    /// With the will that tells the fleet of a board that is lost: [`LOST`] on `<readings topic>/online`.
-    pub fn with_last_will(self) -> Self {
+    /// The session of an installed identity, as [`new`](Self::new), with the will that tells the fleet of a board that
+    /// is lost: [`LOST`] on `<readings topic>/online`.
+    pub fn of(connection: &Connection) -> Self {
+        Self::new(connection.thing_name.as_str(), connection.readings_topic.as_str()).with_last_will()
+    }
+
+    fn with_last_will(self) -> Self {
         let will = Will { topic: topics::online(&self.readings_topic), payload: LOST.into() };
         Self { will: Some(will), ..self }
     }
