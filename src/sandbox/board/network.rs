@@ -19,7 +19,7 @@ use coldbench_protocol::tunnel::{FromBoard, FromTool};
 use coldbench_sensor::{
     identity::Connection,
     relay::Relay,
-    session::{Backoff, Clock, Event, Limits, Outbox, Outcome, Session, SessionConfig, SessionError, ShadowNews},
+    session::{Backoff, Clock, Event, Limits, News, Outbox, Outcome, Session, SessionConfig, SessionError},
     shared::Shared as _,
 };
 use embedded_io_adapters::tokio_1::FromTokio;
@@ -39,20 +39,6 @@ use super::{
 const OUTBOX: Limits = Limits { readings: 16, reports: 4 };
 /// Messages to the app that may wait.
 const MAX_NEWS: usize = 64;
-/// What the network tells the app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum FromNetwork {
-    /// The session is up; the time is known.
-    Up {
-        /// Milliseconds since 1970.
-        unix_millis: u64,
-    },
-    /// A shadow document with desired values.
-    Shadow(String),
-    /// A line for the log.
-    Log(String),
-}
-
 /// What the app wants of the network.
 #[derive(Clone, Default)]
 struct Wanted {
@@ -66,7 +52,7 @@ pub(super) struct Network {
     outbox: Arc<Mutex<Outbox>>,
     relay: Arc<Mutex<Relay>>,
     wanted: watch::Sender<Wanted>,
-    news: Receiver<FromNetwork>,
+    news: Receiver<News>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -136,7 +122,7 @@ impl Network {
     }
 
     /// What the network has to say, if anything.
-    pub(super) fn next(&mut self) -> Option<FromNetwork> {
+    pub(super) fn next(&mut self) -> Option<News> {
         self.news.try_recv().ok()
     }
 
@@ -162,7 +148,7 @@ struct Worker {
     relay: Arc<Mutex<Relay>>,
     network: ImitatedNetwork,
     shared: Arc<Shared>,
-    tell: SyncSender<FromNetwork>,
+    tell: SyncSender<News>,
     jitter: Seeded,
 }
 
@@ -215,7 +201,7 @@ impl Worker {
                 },
             };
             let Some(reason) = reason else { return };
-            self.say(FromNetwork::Log(format!("network: {reason}")));
+            self.say(News::Log(format!("network: {reason}")));
             self.shared.set_network(NetworkState::Connecting(Some(reason)));
             let wait = Duration::from_millis(backoff.next_delay_millis(self.jitter.next() as u32));
             tokio::select! {
@@ -246,31 +232,24 @@ impl Worker {
         line: impl AsyncRead + AsyncWrite + Unpin,
         stop: impl Future<Output = ()>,
     ) -> Outcome {
-        let config = SessionConfig::new(connection.thing_name.as_str(), connection.readings_topic.as_str());
-        let config = config.with_last_will();
+        let config = SessionConfig::of(connection);
         let clock = TokioClock(Instant::now());
         let session = Session { config: &config, clock: &clock, outbox: &*self.outbox };
         let mut line = FromTokio::new(line);
         session
-            .run(&mut line, stop, |event| match event {
-                Event::Online => {
+            .run(&mut line, stop, |event| {
+                if event == Event::Online {
                     self.shared.set_network(NetworkState::Up);
-                    self.say(FromNetwork::Up { unix_millis: unix_millis() });
+                    // The network knows the time, as a time server does.
+                    self.say(News::Time { unix_millis: unix_millis() });
                 }
-                Event::Shadow(ShadowNews::Delta | ShadowNews::GetAccepted, document) => {
-                    self.say(FromNetwork::Shadow(String::from_utf8_lossy(document).into_owned()));
-                }
-                Event::Shadow(ShadowNews::UpdateRejected, document) => {
-                    let document = String::from_utf8_lossy(document);
-                    self.say(FromNetwork::Log(format!("shadow update rejected: {document}")));
-                }
-                Event::Shadow(..) | Event::Acknowledged(_) => {}
+                News::of(event).into_iter().for_each(|news| self.say(news));
             })
             .await
     }
 
     /// Without waiting: an app that hangs misses what does not fit.
-    fn say(&self, news: FromNetwork) {
+    fn say(&self, news: News) {
         if let Err(TrySendError::Full(news)) = self.tell.try_send(news) {
             tracing::warn!(?news, "the imitated board's app does not keep up with its network");
         }

@@ -89,8 +89,13 @@ impl SessionConfig {
         }
     }
 
-    /// With the will that tells the fleet of a board that is lost: [`LOST`] on `<readings topic>/online`.
-    pub fn with_last_will(self) -> Self {
+    /// The session of an installed identity, as [`new`](Self::new), with the will that tells the fleet of a board that
+    /// is lost: [`LOST`] on `<readings topic>/online`.
+    pub fn of(connection: &Connection) -> Self {
+        Self::new(connection.thing_name.as_str(), connection.readings_topic.as_str()).with_last_will()
+    }
+
+    fn with_last_will(self) -> Self {
         let will = Will { topic: topics::online(&self.readings_topic), payload: LOST.into() };
         Self { will: Some(will), ..self }
     }
