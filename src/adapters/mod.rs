@@ -10,4 +10,5 @@ pub mod image;
 pub mod ledger;
 pub mod log;
 mod ports_list;
+pub mod sound;
 pub mod tls;

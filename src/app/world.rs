@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::truck::TruckHands;
+use super::{sound::Sound, truck::TruckHands};
 use crate::{
     domain::{Problem, finding::Finding, image::Image, site::Site},
     ports::{
@@ -52,6 +52,10 @@ pub trait World: Send + Sync {
     /// Hands on the imitated trucks; a real bench has none.
     fn truck_hands(&self) -> Option<Arc<dyn TruckHands>> {
         None
+    }
+    /// Plays a sound to its end. Ends within seconds.
+    async fn play(&self, _sound: Sound) -> Result<(), Problem> {
+        Ok(())
     }
     /// Looks at this computer: clock, network, disk, permissions. Ends within seconds.
     async fn look_around(&self, site: &Site) -> Vec<Finding>;
