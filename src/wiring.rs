@@ -23,9 +23,10 @@ use crate::{
         image,
         ledger::{FileSealer, SqliteLedger},
         log::LogRing,
-        releases, tls,
+        releases, sound, tls,
     },
     app::{
+        sound::Sound,
         truck::TruckHands,
         world::{CloudSide, OpenLedger, Templates, World},
     },
@@ -190,6 +191,14 @@ impl World for Wiring {
 
     fn log_lines(&self) -> Vec<String> {
         self.log.lines()
+    }
+
+    async fn play(&self, sound: Sound) -> Result<(), Problem> {
+        let wav = match sound {
+            Sound::Pass => sound::PASS,
+            Sound::Fail => sound::FAIL,
+        };
+        sound::play(wav, &sound::players()).await
     }
 
     fn truck_hands(&self) -> Option<Arc<dyn TruckHands>> {

@@ -12,4 +12,5 @@ pub mod ledger;
 pub mod log;
 mod ports_list;
 pub mod releases;
+pub mod sound;
 pub mod tls;

@@ -322,7 +322,7 @@ pub(super) async fn forward(office: &Office, port: Option<&str>, mut events: mps
 fn thing_of(is: &What) -> Option<String> {
     match is {
         What::Commissioned { thing, .. } => Some(thing.to_string()),
-        What::AnotherDepot { thing } => Some(thing.clone()),
+        What::AnotherDepot { thing } | What::Unconfirmed { thing } => Some(thing.clone()),
         _ => None,
     }
 }
@@ -330,7 +330,7 @@ fn thing_of(is: &What) -> Option<String> {
 /// A board whose identity only the board itself knows of.
 fn by_record_only(name: &str) -> What {
     match name.parse() {
-        Ok(thing) => What::Commissioned { thing, truck: None },
+        Ok::<ThingName, _>(_) => What::Unconfirmed { thing: name.to_owned() },
         Err(_) => What::AnotherDepot { thing: name.to_owned() },
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::{settings::Settings, truck::Handling};
+use super::{settings::Settings, sound::Sound, truck::Handling};
 use crate::{
     commission::{CalibrationChoice, sweep::Leftover},
     domain::{JobId, ThingName, TruckId},
@@ -144,6 +144,11 @@ pub enum Command {
         /// Where.
         file: PathBuf,
     },
+    /// Let something be heard.
+    Play {
+        /// The sound.
+        sound: Sound,
+    },
     /// Keep the window's settings.
     SaveSettings {
         /// The settings.
@@ -178,6 +183,7 @@ impl Command {
             Command::SaveFile { .. } => "Saving the file",
             Command::SaveBundle { .. } => "Saving the support bundle",
             Command::SaveSheet { .. } => "Saving the hand-over sheet",
+            Command::Play { .. } => "Playing a sound",
             Command::SaveSettings { .. } => "Saving the settings",
         }
     }

@@ -77,6 +77,13 @@ async fn work(office: &Office, command: Command) -> Result<(), Problem> {
             let page = hand_over::page(&details(office, &job)?)?;
             save(office, file, page.as_bytes()).await?;
         }
+        Command::Play { sound } => {
+            let problem = office.world.play(sound).await.err();
+            if let Some(problem) = &problem {
+                tracing::warn!(%problem, "no sound");
+            }
+            outbox.tell(Update::Played { problem }).await;
+        }
         Command::SaveSettings { settings } => {
             let text = serde_json::to_string(&settings).unwrap_or_default();
             office.ledger()?.ledger.remember(settings::KEY, &text)?;

@@ -26,6 +26,7 @@ mod recognise;
 pub mod run;
 pub mod sensing;
 pub mod settings;
+pub mod sound;
 pub mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]

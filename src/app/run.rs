@@ -260,6 +260,11 @@ impl Run {
         Some(TimeLeft { machine: Duration::seconds_f64(others + board.max(beside)), asks })
     }
 
+    /// Whether it took an earlier job back.
+    pub fn is_undone(&self) -> bool {
+        self.steps.iter().any(|step| step.state == StepState::Undone)
+    }
+
     /// Bytes written and to be written, while firmware is written.
     pub fn bytes(&self) -> Option<(u64, u64)> {
         let progress = self.steps.iter().filter_map(|step| step.progress.as_ref());
@@ -276,7 +281,7 @@ impl Run {
         };
         match (&self.ended, &self.cancelling, self.current()) {
             (Some(ended), ..) => match (ended.outcome, &ended.problem) {
-                (JobOutcome::Passed, _) if self.steps.iter().any(|step| step.state == StepState::Undone) => {
+                (JobOutcome::Passed, _) if self.is_undone() => {
                     format!("Undone: {who}")
                 }
                 (JobOutcome::Passed, _) => format!("PASS: {who}"),

@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{
     commission::{
-        events::Event,
+        events::{Event, JobOutcome},
         sweep::{self, Leftover},
     },
     domain::{Problem, ThingName, finding::Finding, shadow::Shadow, thing::Login},
     ports::{
-        board::PortInfo,
+        board::{Access, PortInfo},
         ledger::{JobRecord, JobState},
     },
 };
@@ -58,6 +58,8 @@ pub struct AppState {
     pub login: Option<Result<Login, Problem>>,
     /// The window's settings; `None` until they were read.
     pub settings: Option<Settings>,
+    /// Why the last sound could not be played.
+    pub no_sound: Option<Problem>,
     /// Where the record is; `None` until it was opened.
     pub ledger_file: Option<PathBuf>,
     /// What happened, oldest first, for the log panel and for toasts.
@@ -154,6 +156,7 @@ impl AppState {
             Update::Findings(findings) => self.findings = Some(findings),
             Update::Login(login) => self.login = Some(login),
             Update::FileSaved { file } => self.notice(Weight::Done, None, format!("Saved {}", file.display()), None),
+            Update::Played { problem } => self.played(problem),
             Update::Settings(settings) => self.settings = Some(settings),
             Update::LedgerFile(file) => self.ledger_file = Some(file),
             Update::Failed { port, doing, problem } => {
@@ -184,7 +187,7 @@ impl AppState {
         let port = info.port.clone();
         let station = self.stations.entry(port).or_insert_with(|| Station::new(info.clone()));
         station.port = info;
-        if station.is == What::Gone {
+        if station.is == What::Gone && station.port.access != Access::Unavailable {
             station.is = What::Looking;
         }
     }
@@ -246,8 +249,7 @@ impl AppState {
             let problem = problem.clone();
             // The end of a job at a board stands on its screen; one of the cloud alone has none.
             let weight = if problem.is_none() && port.is_none() { Weight::Done } else { Weight::Info };
-            let text = format!("Job ended: {}", problem.as_ref().map_or("as ordered", |problem| &problem.sentence));
-            self.notice(weight, port.map(str::to_owned), text, problem);
+            self.notice(weight, port.map(str::to_owned), end_words(&event), problem);
         }
         let slot = match port {
             None => &mut self.cloud_run,
@@ -262,6 +264,14 @@ impl AppState {
             (None, Some(run)) => run.apply(event, at),
             (None, None) => {}
         }
+    }
+
+    /// A missing player is told once, in the log: nobody is to be held up by it.
+    fn played(&mut self, problem: Option<Problem>) {
+        if let (Some(problem), None) = (&problem, &self.no_sound) {
+            self.notice(Weight::Info, None, problem.sentence.clone(), Some(problem.clone()));
+        }
+        self.no_sound = problem;
     }
 
     fn change_run(&mut self, port: &str, change: impl FnOnce(&mut Run)) {
@@ -297,6 +307,22 @@ impl AppState {
     }
 }
 
+/// How a job ended, in a sentence.
+fn end_words(event: &Event) -> String {
+    let Event::Finished { outcome, thing, truck, problem, .. } = event else { return String::new() };
+    let who = match (thing, truck) {
+        (Some(thing), _) => thing.to_string(),
+        (None, Some(truck)) => format!("Truck {truck}"),
+        (None, None) => "The board".to_owned(),
+    };
+    match (outcome, problem) {
+        (JobOutcome::Passed, _) => format!("{who}: everything ordered is done"),
+        (JobOutcome::Cancelled, _) => format!("{who}: the job was cancelled"),
+        (JobOutcome::Failed, Some(problem)) => format!("{who}: {}", problem.sentence),
+        (JobOutcome::Failed, None) => format!("{who}: the job failed"),
+    }
+}
+
 /// A leftover in words.
 pub fn leftover_words(leftover: &Leftover) -> String {
     match &leftover.what {
@@ -312,7 +338,7 @@ fn absent(port: &str) -> Station {
         guess: String::new(),
         usb_id: None,
         usb_serial: None,
-        access: crate::ports::board::Access::Unavailable,
+        access: Access::Unavailable,
         advice: String::new(),
     };
     Station { is: What::Gone, ..Station::new(info) }

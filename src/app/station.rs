@@ -70,9 +70,14 @@ pub enum What {
         /// Its thing.
         thing: String,
     },
+    /// A board that says it is a thing, which neither the record knows nor the cloud has confirmed.
+    Unconfirmed {
+        /// Its thing.
+        thing: String,
+    },
     /// The port or its board cannot be reached.
     CannotOpen(Problem),
-    /// It was unplugged.
+    /// Nothing is plugged in there.
     Gone,
 }
 
@@ -86,8 +91,9 @@ impl What {
             What::Commissioned { thing, truck: Some(truck) } => format!("Commissioned as {thing} in truck {truck}"),
             What::Commissioned { thing, truck: None } => format!("Commissioned as {thing}"),
             What::AnotherDepot { thing } => format!("Another depot's board, {thing}"),
+            What::Unconfirmed { thing } => format!("Says it is {thing}; the cloud has not confirmed it"),
             What::CannotOpen(problem) => problem.sentence.clone(),
-            What::Gone => "Unplugged".to_owned(),
+            What::Gone => "Not plugged in".to_owned(),
         }
     }
 
@@ -99,8 +105,9 @@ impl What {
             What::HalfDone { .. } => "Resume the job, or undo it".to_owned(),
             What::Commissioned { .. } => "Nothing needs to be done".to_owned(),
             What::AnotherDepot { .. } => "Decommission it at its own depot before it is used here".to_owned(),
+            What::Unconfirmed { .. } => "Sign in and check the network, then look again".to_owned(),
             What::CannotOpen(problem) => problem.advice.clone(),
-            What::Gone => "Plug the board in again".to_owned(),
+            What::Gone => "Plug the board in; it is found by itself".to_owned(),
         }
     }
 
@@ -108,13 +115,13 @@ impl What {
     pub fn barred(info: &PortInfo) -> Option<Self> {
         let problem = |code, what: &str, advice: &str| {
             let advice = if info.advice.is_empty() { advice } else { &info.advice };
-            Some(What::CannotOpen(Problem::new(code, format!("{} {what}", info.port), advice)))
+            Some(What::CannotOpen(Problem::new(code, format!("Cannot be opened: {what}"), advice)))
         };
         match info.access {
             Access::Ok => None,
-            Access::Busy => problem("port.busy", "is in use by another program", "Close the other program"),
-            Access::NoPermission => problem("port.permission", "may not be opened by you", "Run `coldbench ports`"),
-            Access::Unavailable => problem("port.open", "is broken or gone", "Plug the board in again"),
+            Access::Busy => problem("port.busy", "another program uses it", "Close the other program"),
+            Access::NoPermission => problem("port.permission", "you have no permission", "Run `coldbench ports`"),
+            Access::Unavailable => Some(What::Gone),
         }
     }
 }
@@ -134,7 +141,7 @@ impl Station {
     pub fn thing(&self) -> Option<&str> {
         match &self.is {
             What::Commissioned { thing, .. } => Some(thing.as_str()),
-            What::AnotherDepot { thing } => Some(thing),
+            What::AnotherDepot { thing } | What::Unconfirmed { thing } => Some(thing),
             _ => self.run.as_ref()?.thing.as_ref().map(ThingName::as_str),
         }
     }

@@ -141,6 +141,11 @@ pub enum Update {
         /// Where.
         file: PathBuf,
     },
+    /// A sound was played, or could not be.
+    Played {
+        /// Why it could not.
+        problem: Option<Problem>,
+    },
     /// The window's settings.
     Settings(Settings),
     /// Where the record is.

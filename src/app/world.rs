@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::truck::TruckHands;
+use super::{sound::Sound, truck::TruckHands};
 use crate::{
     domain::{Problem, finding::Finding, image::Image, release::Release, site::Site},
     ports::{
@@ -56,6 +56,10 @@ pub trait World: Send + Sync {
     /// Asks for the newest version of the program, at the project's address or another one. One request, within seconds,
     /// and only when somebody asks.
     async fn newest_release(&self, from: Option<&str>) -> Result<Release, Problem>;
+    /// Plays a sound to its end. Ends within seconds.
+    async fn play(&self, _sound: Sound) -> Result<(), Problem> {
+        Ok(())
+    }
     /// Looks at this computer: clock, network, disk, permissions. Ends within seconds.
     async fn look_around(&self, site: &Site) -> Vec<Finding>;
 }

@@ -244,8 +244,9 @@ pub struct Commission {
     /// Make the key on this computer instead of on the board.
     #[arg(long)]
     pub host_key: bool,
-    /// A file with reference values, `prompt` to be asked, or `skip`. Asked on a terminal, skipped without one.
-    #[arg(long, value_name = "FILE|prompt|skip")]
+    /// A file with reference values, the number of an earlier job on this board to put its calibration back, `prompt` to
+    /// be asked, or `skip`. Asked on a terminal, skipped without one.
+    #[arg(long, value_name = "FILE|JOB|prompt|skip")]
     pub calibration: Option<String>,
     /// Whether the board may reach the cloud through this computer while it is proven: when it has no other way,
     /// always, or never.

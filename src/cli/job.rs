@@ -15,7 +15,7 @@ use crate::{
         world::{OpenLedger, World},
     },
     commission::{self, CalibrationChoice, Finished, Order, Place, events::Event},
-    domain::{Problem, calibration::References},
+    domain::{JobId, Problem, calibration::References},
     ports::{
         Cancel,
         board::{OpenOptions, Reset},
@@ -151,6 +151,7 @@ fn calibration_choice(choice: &str, world: &Arc<dyn World>) -> Result<Calibratio
     match choice {
         "prompt" => Ok(CalibrationChoice::Prompt),
         "skip" => Ok(CalibrationChoice::Skip),
+        job if job.parse::<JobId>().is_ok() && !Path::new(job).exists() => Ok(CalibrationChoice::Earlier(job.parse()?)),
         file => Ok(CalibrationChoice::Given(References::parse(&world.read_text(Path::new(file))?)?)),
     }
 }

@@ -103,6 +103,8 @@ pub enum CalibrationChoice {
     Given(References),
     /// By asking the person at the bench.
     Prompt,
+    /// As an earlier job on the same board had calibrated it.
+    Earlier(JobId),
     /// Not now: the board keeps the calibration it has.
     Skip,
 }

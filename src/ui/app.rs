@@ -15,14 +15,21 @@ use super::{
     screens, text,
     theme::{self, Themed},
     tokens::{Look, Type, metric},
-    view::{Asking, Bar, Place, Tour, View},
+    view::{Asking, Bar, Deed, Place, Tour, View},
     widgets::{self, Answer, Button, Dialog, Field, Status, Toasts, chip, note, say, say_in},
 };
-use crate::app::{
-    command::Command,
-    settings::Settings,
-    state::{AppState, Weight},
-    update::Update,
+use crate::{
+    app::{
+        command::Command,
+        settings::Settings,
+        sound::Sound,
+        state::{AppState, Weight},
+        update::Update,
+    },
+    commission::{
+        CalibrationChoice,
+        events::{Event, JobOutcome},
+    },
 };
 
 /// How often the readings' screen looks whether a board has fallen silent.
@@ -126,7 +133,11 @@ impl Window {
         let began = Instant::now();
         while let Some(update) = self.link.next() {
             self.view.hear(&update);
+            let ended = ended_at(&update);
             self.state.apply(update);
+            if let Some(port) = ended {
+                self.sound(&port);
+            }
             if began.elapsed() > BUDGET {
                 context.request_repaint();
                 break;
@@ -159,6 +170,20 @@ impl Window {
         self.ask(ui.ctx());
         self.toasts.show(ui.ctx());
         self.wake_later(ui.ctx());
+    }
+
+    /// Lets the end of a job be heard. An undone one has no verdict.
+    fn sound(&mut self, port: &str) {
+        let run = self.state.stations.get(port).and_then(|station| station.run.as_ref());
+        let ended = run.filter(|run| !run.is_undone()).and_then(|run| run.ended.as_ref());
+        let sound = match ended.map(|ended| ended.outcome) {
+            Some(JobOutcome::Passed) => Sound::Pass,
+            Some(JobOutcome::Failed) => Sound::Fail,
+            Some(JobOutcome::Cancelled) | None => return,
+        };
+        if self.settings().sound {
+            self.view.order(Command::Play { sound });
+        }
     }
 
     /// Shows what was told since the last frame.
@@ -356,16 +381,25 @@ impl Window {
                 "Keep",
                 "Its certificate is retired and the board can no longer report.",
             ),
+            Asking::PutBack { .. } => (
+                "Put this calibration back?",
+                "Put it back",
+                "Leave it",
+                "It is a job of its own: the board is proven with it, and it can be undone.",
+            ),
             Asking::Retire(_) => ("Retire this leftover?", "Retire", "Keep", "It is removed from the cloud for good."),
         };
-        let dialog = Dialog { title, confirm, cancel, destructive: true };
+        let destructive = !matches!(asking, Asking::PutBack { .. });
+        let dialog = Dialog { title, confirm, cancel, destructive };
+        let mut chosen = false;
         let answer = dialog.show(context, |ui| {
             note(ui, sentence);
             let what = match &mut asking {
                 Asking::Cancel { reason, .. } => {
-                    Field::new("Why", reason).hint("Such as: wrong truck").show(ui);
+                    chosen = reason_ui(ui, reason);
                     return;
                 }
+                Asking::PutBack { job, .. } => job.to_string(),
                 Asking::Undo(job) => job.to_string(),
                 Asking::Decommission(thing) => thing.to_string(),
                 Asking::Retire(leftover) => leftover.to_string(),
@@ -374,10 +408,19 @@ impl Window {
             say_in(ui, Type::Code, color, what);
         });
         match answer {
+            _ if chosen => self.view.act(confirmed(asking)),
             None => self.view.asking = Some(asking),
             Some(Answer::Cancelled) => {}
-            Some(Answer::Confirmed) => self.view.order(confirmed(asking)),
+            Some(Answer::Confirmed) => self.view.act(confirmed(asking)),
         }
+    }
+}
+
+/// Where a job at a board has ended with this update.
+fn ended_at(update: &Update) -> Option<String> {
+    match update {
+        Update::Job { port: Some(port), event: Event::Finished { .. }, .. } => Some(port.clone()),
+        _ => None,
     }
 }
 
@@ -393,16 +436,39 @@ const PLACES: [(Place, Icon, &str); 8] = [
     (Place::Log, Icon::List, "Log"),
 ];
 
-fn confirmed(asking: Asking) -> Command {
-    match asking {
+/// Why jobs are cancelled, most of the time.
+const REASONS: [&str; 3] = ["Wrong truck", "Wrong board", "No time"];
+
+/// Why a job is to end: one press for the usual reasons, a field for any other. `true` when one was pressed.
+fn reason_ui(ui: &mut Ui, reason: &mut String) -> bool {
+    let mut chosen = false;
+    ui.horizontal(|ui| {
+        for words in REASONS {
+            if ui.add(Button::secondary(words)).clicked() {
+                *reason = words.to_owned();
+                chosen = true;
+            }
+        }
+    });
+    Field::new("Another reason", reason).hint("Such as: cable is loose").show(ui);
+    chosen
+}
+
+fn confirmed(asking: Asking) -> Deed {
+    Deed::Order(match asking {
         Asking::Cancel { port, reason } => {
             let reason = if reason.trim().is_empty() { "Cancelled at the bench".to_owned() } else { reason };
             Command::Cancel { port, reason }
         }
         Asking::Undo(job) => Command::Undo { job },
         Asking::Decommission(thing) => Command::Decommission { thing },
+        Asking::PutBack { job, port, truck, thing } => {
+            let calibration = CalibrationChoice::Earlier(job);
+            let order = Command::Commission { port, truck, thing: Some(thing), calibration };
+            return Deed::OrderAndGo(order, Place::Run);
+        }
         Asking::Retire(leftover) => Command::Retire { leftover },
-    }
+    })
 }
 
 fn bar_frame(ui: &Ui) -> Frame {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{command::Command, live::Live, state::AppState, station::Station, update::Update},
     commission::sweep::Leftover,
-    domain::{JobId, ThingName},
+    domain::{JobId, ThingName, TruckId},
 };
 
 /// A screen.
@@ -50,6 +50,17 @@ pub enum Asking {
     Undo(JobId),
     /// Retire a thing?
     Decommission(ThingName),
+    /// Put the calibration of an earlier job back?
+    PutBack {
+        /// The job that had calibrated the board.
+        job: JobId,
+        /// The port of the board.
+        port: String,
+        /// Its truck.
+        truck: TruckId,
+        /// Its thing.
+        thing: ThingName,
+    },
     /// Retire a leftover?
     Retire(Leftover),
 }

@@ -7,18 +7,20 @@ use serde_json::{Value, json};
 
 use super::{
     ask,
+    identify::Identify,
     measure::{self, Quantity, Watch},
 };
 use crate::{
     commission::{
+        engine::known_job,
         events::Event,
         order::CalibrationChoice,
         plan::StepName,
         run::Run,
-        step::{Halt, Outcome, Step, halt},
+        step::{Halt, Outcome, Step, from_value, halt},
     },
     domain::{
-        Calibration, Line, ProbeRom, RawSensors,
+        Calibration, JobId, Line, Mac, ProbeRom, RawSensors,
         calibration::{
             CalibrationReport, DoorLevel, Fit, FitError, References, Tolerances, VoltagePoint, fit_freezer, fit_supply,
         },
@@ -57,7 +59,9 @@ impl Step for Calibrate {
     fn limit(run: &Run) -> Duration {
         match run.order.calibration {
             CalibrationChoice::Prompt => Duration::from_secs(4 * 3600),
-            CalibrationChoice::Given(_) | CalibrationChoice::Skip => Duration::from_secs(120),
+            CalibrationChoice::Given(_) | CalibrationChoice::Earlier(_) | CalibrationChoice::Skip => {
+                Duration::from_secs(120)
+            }
         }
     }
 
@@ -76,17 +80,23 @@ impl Step for Calibrate {
     async fn run(run: &Run) -> Result<Outcome<Calibrated>, Halt> {
         let board = run.board().await?;
         let previous = ask::calibration(&*board).await?;
-        let references = match &run.order.calibration {
+        let wanted = match &run.order.calibration {
             CalibrationChoice::Skip => return Ok(left(previous)),
-            CalibrationChoice::Given(references) => measured(&*board, &previous, references.clone()).await?,
-            CalibrationChoice::Prompt => prompted(run, &*board, &previous).await?,
+            CalibrationChoice::Earlier(job) => put_back(run, &*board, job).await?,
+            CalibrationChoice::Given(references) => {
+                let references = measured(&*board, &previous, references.clone()).await?;
+                fitted(run, &*board, &previous, references).await?
+            }
+            CalibrationChoice::Prompt => {
+                let references = prompted(run, &*board, &previous).await?;
+                let fitted = fitted(run, &*board, &previous, references).await;
+                if fitted.is_err() {
+                    // Points that do not fit are of no use to the job when it is resumed.
+                    run.note(StepName::Calibrate, TAKEN, &None::<References>)?;
+                }
+                fitted?
+            }
         };
-        let fitted = fitted(run, &*board, &previous, references).await;
-        if fitted.is_err() {
-            // Points that do not fit are of no use to the job when it is resumed.
-            run.note(StepName::Calibrate, TAKEN, &None::<References>)?;
-        }
-        let wanted = fitted?;
         // A resumed job finds its own calibration on the board, which is not what there was before.
         if run.noted::<Calibration>(StepName::Calibrate, PREVIOUS)?.is_none() {
             run.note(StepName::Calibrate, PREVIOUS, &previous)?;
@@ -112,6 +122,44 @@ fn left(calibration: Calibration) -> Outcome<Calibrated> {
     match by.as_str() {
         "" => Outcome::warning(output, "The board is not calibrated"),
         job => Outcome::skipped(output, format!("Left as calibrated by the job {job}")),
+    }
+}
+
+/// What an earlier job had calibrated the board to, as this job's own.
+async fn put_back(run: &Run, board: &dyn Board, job: &JobId) -> Result<Calibrated, Halt> {
+    let Calibrated { calibration, report } = of_job(run, job, run.output::<Identify>()?.found.mac())?;
+    let sensors = ask::settled_sensors(board).await?;
+    let is_here = |rom: ProbeRom| sensors.probes.iter().any(|probe| probe.rom == rom);
+    if let Some(rom) = calibration.freezer_probe.filter(|rom| !is_here(*rom)) {
+        return halt(
+            "calibration.other-probe",
+            format!("The job {job} had calibrated the probe {rom}, which is not on the bus now"),
+            "Plug that probe in again, or calibrate the one that is there",
+        );
+    }
+    let calibration = Calibration { job: run.job().to_string(), ..calibration };
+    Ok(Calibrated { calibration, report })
+}
+
+/// What a job had calibrated a board to. That of another board is refused.
+pub(super) fn of_job(run: &Run, job: &JobId, mac: Mac) -> Result<Calibrated, Halt> {
+    let record = known_job(&run.bench, job)?;
+    if record.mac != Some(mac) {
+        return halt(
+            "calibration.other-board",
+            format!("The calibration of the job {job} is another board's, not that of {mac}"),
+            "Choose a job that was done on this board",
+        );
+    }
+    let steps = run.bench.ledger.steps(job)?;
+    let step = steps.iter().find(|step| step.step == StepName::Calibrate.as_str());
+    match step.and_then(|step| step.notes.get(WANTED)) {
+        Some(wanted) => Ok(from_value(wanted)?),
+        None => halt(
+            "calibration.none",
+            format!("The job {job} has calibrated nothing"),
+            "Choose a job that has, or calibrate anew",
+        ),
     }
 }
 

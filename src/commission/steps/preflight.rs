@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    calibrate,
     claim::{self, ThingClaim},
     identify::Identify,
 };
 use crate::{
     commission::{
+        order::CalibrationChoice,
         plan::StepName,
         run::Run,
         step::{Halt, Outcome, Step, halt},
@@ -64,6 +66,9 @@ impl Step for Preflight {
     async fn run(run: &Run) -> Result<Outcome<Cleared>, Halt> {
         let found = run.output::<Identify>()?.found;
         check_image(run, &found)?;
+        if let CalibrationChoice::Earlier(job) = &run.order.calibration {
+            calibrate::of_job(run, job, found.mac())?;
+        }
         check_templates(run)?;
         let login = run.bench.cloud.login().await?;
         check_clock(login.clock_skew_secs)?;

@@ -5,7 +5,14 @@ use time::{Duration, OffsetDateTime};
 
 use super::cut_to;
 use crate::{
-    app::{command::Command, hand_over, state::AppState, station::Station, update::JobDetails},
+    app::{
+        command::Command,
+        hand_over,
+        state::AppState,
+        station::{Station, What},
+        update::JobDetails,
+    },
+    commission::plan::StepName,
     ports::ledger::{JobKind, JobRecord, JobState, StepEnd, StepRecord},
     ui::{
         dialogs::{FileAsk, Purpose},
@@ -324,11 +331,43 @@ fn details(ui: &mut Ui, state: &AppState, view: &mut View, job: &JobRecord) {
                 view.asking = Some(Asking::Undo(job.job.clone()));
             }
         });
+        put_back(ui, state, view, job);
     });
     match state.opened.as_ref().filter(|opened| opened.record.job == job.job) {
         Some(opened) => steps(ui, opened),
         None => drop(note(ui, "Reading its steps…")),
     }
+}
+
+/// The calibration of a job can be put back on its board, any time the board is here.
+fn put_back(ui: &mut Ui, state: &AppState, view: &mut View, job: &JobRecord) {
+    let opened = state.opened.as_ref().filter(|opened| opened.record.job == job.job);
+    let has_calibrated = opened.is_some_and(|opened| opened.steps.iter().any(has_calibrated));
+    let (Some(mac), Some(truck), Some(thing)) = (job.mac, &job.truck, &job.thing) else { return };
+    if !has_calibrated {
+        return;
+    }
+    let is_here = |station: &&Station| station.board.as_ref().is_some_and(|board| board.mac == mac);
+    let here = state.stations.values().find(is_here).filter(|station| !station.is_busy());
+    let button = Button::ghost("Put this calibration back…").icon(Icon::RotateCcw).enabled(here.is_some());
+    let pressed = ui.add(button).clicked();
+    let Some(station) = here else {
+        note(ui, "Plug its board in to put its calibration back");
+        return;
+    };
+    if pressed {
+        // The board may have been given to another truck since.
+        let (truck, thing) = match &station.is {
+            What::Commissioned { truck: Some(truck), thing } => (truck, thing),
+            _ => (truck, thing),
+        };
+        let (port, truck, thing) = (station.port.port.clone(), truck.clone(), thing.clone());
+        view.asking = Some(Asking::PutBack { job: job.job.clone(), port, truck, thing });
+    }
+}
+
+fn has_calibrated(step: &StepRecord) -> bool {
+    step.step == StepName::Calibrate.as_str() && step.notes.contains_key("wanted")
 }
 
 /// A fact whose value may need several lines.

@@ -223,7 +223,7 @@ fn ended_ui(ui: &mut Ui, run: &Run, ended: &Ended, port: &str, view: &mut View) 
 }
 
 fn outcome_ui(ui: &mut Ui, run: &Run, ended: &Ended) {
-    let undone = run.steps.iter().any(|step| step.state == StepState::Undone);
+    let undone = run.is_undone();
     let (sentence, advice, code) = match (&ended.problem, ended.outcome) {
         (Some(problem), _) => (problem.sentence.as_str(), problem.advice.as_str(), problem.code.as_ref()),
         (None, JobOutcome::Passed) if undone => ("Everything the job did is taken back", "", ""),

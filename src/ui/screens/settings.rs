@@ -23,11 +23,11 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     if is_wide {
         ui.columns(2, |columns| {
             looks(&mut columns[0], &mut settings);
-            works(&mut columns[1], &mut settings);
+            works(&mut columns[1], &mut settings, state);
         });
     } else {
         looks(ui, &mut settings);
-        works(ui, &mut settings);
+        works(ui, &mut settings, state);
     }
     profile(ui, &mut settings, view);
     files(ui, state);
@@ -49,13 +49,16 @@ fn looks(ui: &mut Ui, settings: &mut Settings) {
     });
 }
 
-fn works(ui: &mut Ui, settings: &mut Settings) {
+fn works(ui: &mut Ui, settings: &mut Settings, state: &AppState) {
     card(ui, |ui| {
         ui.set_min_width(ui.available_width());
         say(ui, Type::H3, "How it works");
         check_box(ui, &mut settings.start_on_scan, "Start the job when a truck is scanned");
         check_box(ui, &mut settings.calibrate, "Calibrate new boards at once");
         check_box(ui, &mut settings.sound, "Sound on PASS and FAIL");
+        if let Some(problem) = state.no_sound.as_ref().filter(|_| settings.sound) {
+            note(ui, format!("{}. {}", problem.sentence, problem.advice));
+        }
         note(ui, "Size and place of the window are kept by themselves");
     });
 }

@@ -75,12 +75,7 @@ pub(super) fn bar(state: &AppState, view: &View) -> Bar {
                 .map(|command| Action::open("Calibrate again", Deed::OrderAndGo(command, Place::Run))),
         },
         What::Looking => Bar { sentence, ..Bar::default() },
-        What::Gone => Bar {
-            sentence,
-            primary: Some(Action::open("Put away", Deed::Order(Command::Keep { port }))),
-            secondary: None,
-        },
-        What::AnotherDepot { .. } | What::CannotOpen(_) => {
+        What::AnotherDepot { .. } | What::Unconfirmed { .. } | What::CannotOpen(_) | What::Gone => {
             Bar { sentence, primary: Some(Action::open("Look again", Deed::Order(Command::Refresh))), secondary: None }
         }
     }
@@ -365,7 +360,8 @@ fn state_of(station: &Station) -> (Status, &'static str) {
         What::HalfDone { .. } => (Status::Warn, "Half done"),
         What::Commissioned { .. } => (Status::Pass, "In service"),
         What::AnotherDepot { .. } => (Status::Warn, "Not ours"),
+        What::Unconfirmed { .. } => (Status::Stale, "Not confirmed"),
         What::CannotOpen(_) => (Status::Blocked, "Blocked"),
-        What::Gone => (Status::Blocked, "Unplugged"),
+        What::Gone => (Status::Blocked, "Not plugged in"),
     }
 }
