@@ -119,7 +119,8 @@ struct Display {
 impl Display {
     fn start() -> Self {
         let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", "1366x768x24", "-nolisten", "tcp"]);
+        // Without a reset, a program may follow another one at once.
+        command.args(["-displayfd", "1", "-screen", "0", "1366x768x24", "-nolisten", "tcp", "-noreset"]);
         let mut server = Owned::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
         let number = server.first_line();
         let name = format!(":{}", number.trim().parse::<u32>().expect("the screen's number"));

@@ -24,8 +24,9 @@ impl Screen {
             let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap();
             assert!(found.status.success(), "{tool} is missing: install xvfb, xdotool and imagemagick");
         }
+        // Without a reset, a program may follow another one at once.
         let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0", &format!("{WIDTH}x{HEIGHT}x24")])
+            .args(["-displayfd", "1", "-noreset", "-nolisten", "tcp", "-screen", "0", &format!("{WIDTH}x{HEIGHT}x24")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -158,13 +158,12 @@ fn read(file: &Path) -> Option<ColorImage> {
     Some(ColorImage::from_rgb([info.width as usize, info.height as usize], &bytes[..info.buffer_size()]))
 }
 
+/// Opens a screen in a window of a size, with pixels a point and settings.
+type Make = Box<dyn Fn(Vec2, f32, Settings) -> Shown>;
+
 /// Every screen, as it is when there is much to show.
-fn screens() -> Vec<(String, Box<dyn Fn(Vec2, f32, Settings) -> Shown>)> {
-    fn of(
-        name: &str,
-        place: Place,
-        tell: impl Fn(&Script) + 'static,
-    ) -> (String, Box<dyn Fn(Vec2, f32, Settings) -> Shown>) {
+fn screens() -> Vec<(String, Make)> {
+    fn of(name: &str, place: Place, tell: impl Fn(&Script) + 'static) -> (String, Make) {
         let make = move |size, scale, settings| {
             let mut shown = open(size, scale, settings, &tell);
             shown.go(place);
