@@ -41,7 +41,7 @@ pub use news::News;
 pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 
-use crate::shared::Shared;
+use crate::{identity::Connection, shared::Shared};
 use topics::ShadowTopics;
 use wire::{Wake, Wire};
 

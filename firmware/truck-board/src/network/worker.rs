@@ -104,8 +104,7 @@ impl Attempt<'_> {
             Either::First(_) => return Ok(()),
             Either::Second(line) => line.map_err(|error| format!("{error} {}", error.advice()))?,
         };
-        let config = SessionConfig::new(self.connection.thing_name.as_str(), self.connection.readings_topic.as_str())
-            .with_last_will();
+        let config = SessionConfig::of(self.connection);
         let session = Session { config: &config, clock: &EmbassyClock, outbox: &self.state.outbox };
         let stop = self.state.changed.wait();
         let outcome = session
