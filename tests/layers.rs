@@ -61,6 +61,31 @@ fn is_test_file(path: &Path) -> bool {
             .is_some_and(|stem| stem == "tests" || stem == "fakes" || stem.to_string_lossy().ends_with("_tests"))
 }
 
+/// Advice is shown in the window too, where nobody types options or commands.
+#[test]
+fn no_advice_outside_the_terminal_names_an_option_or_a_command() {
+    let mut wrong = Vec::new();
+    let mut looked_at = 0;
+    for layer in ["domain", "ports", "commission", "adapters", "app"] {
+        let mut files = Vec::new();
+        rust_files(Path::new(&format!("src/{layer}")), &mut files);
+        for file in files.iter().filter(|file| !is_test_file(file)) {
+            looked_at += 1;
+            let code = code(file);
+            for (number, line) in code.lines().enumerate() {
+                let words = line.contains("`coldbench ") || line.contains("with --") || line.contains(" --baud");
+                let previous = code.lines().nth(number.saturating_sub(1)).unwrap_or_default();
+                let is_terminal = |line: &str| line.contains("in_terminal") || line.contains("terminal");
+                if words && !is_terminal(line) && !is_terminal(previous) {
+                    wrong.push(format!("{}: {}", file.display(), line.trim()));
+                }
+            }
+        }
+    }
+    assert!(looked_at > 50, "{looked_at} files");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_layer_imports_only_what_the_plan_allows() {
     let mut wrong = Vec::new();

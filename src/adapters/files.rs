@@ -31,7 +31,9 @@ impl Folders {
         match ProjectDirs::from("", "", "coldbench") {
             Some(dirs) => Ok(Folders { config: dirs.config_dir().to_owned(), data: dirs.data_dir().to_owned() }),
             None => {
-                Err(Problem::new("files.home", "This user has no home folder", "Name files with --site and --ledger"))
+                let advice = "Set the user's home folder";
+                Err(Problem::new("files.home", "This user has no home folder", advice)
+                    .in_terminal("or name files with --site and --ledger"))
             }
         }
     }

@@ -41,8 +41,9 @@ pub fn shipped() -> Result<Image, Problem> {
 pub fn load(path: &Path) -> Result<Image, Problem> {
     let manifest: PathBuf = if path.is_dir() { path.join(MANIFEST) } else { path.to_owned() };
     if manifest.extension().is_none_or(|extension| extension != "toml") {
-        let advice = "Name the image's folder or its manifest.toml; for a plain binary give its --address";
-        return Err(Problem::new("image.manifest", format!("{} is no manifest", path.display()), advice));
+        let advice = "Name the image's folder or its manifest.toml";
+        return Err(Problem::new("image.manifest", format!("{} is no manifest", path.display()), advice)
+            .in_terminal("or --address HEX with a plain binary"));
     }
     let folder = manifest.parent().unwrap_or(Path::new("")).to_owned();
     let text = String::from_utf8(read(&manifest)?).map_err(|_| bad_manifest("it is no text"))?;

@@ -90,7 +90,12 @@ fn every_state_of_a_board_has_its_words() {
             "Decommission it at its own depot before it is used here",
         ),
         (What::CannotOpen(problem), "The port is in use", "Close the other program"),
-        (What::Gone, "Unplugged", "Plug the board in again"),
+        (What::Gone, "Not plugged in", "Plug the board in; it is found by itself"),
+        (
+            What::Unconfirmed { thing: "other-7".to_owned() },
+            "Says it is other-7; the cloud has not confirmed it",
+            "Sign in and check the network, then look again",
+        ),
     ] {
         let mut state = plugged_in();
         state.apply(Update::Recognised { port: PORT.to_owned(), is, board: None });
@@ -103,9 +108,9 @@ fn every_state_of_a_board_has_its_words() {
 fn a_port_that_may_not_be_opened_says_why() {
     let words = |access| What::barred(&port(access)).map(|what| what.sentence());
     assert_eq!(words(Access::Ok), None);
-    assert_eq!(words(Access::Busy).unwrap(), "/dev/ttyUSB0 is in use by another program");
-    assert_eq!(words(Access::NoPermission).unwrap(), "/dev/ttyUSB0 may not be opened by you");
-    assert_eq!(words(Access::Unavailable).unwrap(), "/dev/ttyUSB0 is broken or gone");
+    assert_eq!(words(Access::Busy).unwrap(), "Cannot be opened: another program uses it");
+    assert_eq!(words(Access::NoPermission).unwrap(), "Cannot be opened: you have no permission");
+    assert_eq!(words(Access::Unavailable).unwrap(), "Not plugged in");
 }
 
 #[test]

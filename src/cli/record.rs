@@ -78,7 +78,7 @@ pub(super) fn show(args: &args::Show, world: &Arc<dyn World>) -> Result<Exit, St
         print_line(&format!("  {:>2}. {:<10} {}", number + 1, step.step, end_words(step)));
     }
     if let Some(problem) = &job.problem {
-        print_line(&format!("{}.\n{}. [{}]", problem.sentence, problem.advice, problem.code));
+        print_line(&format!("{}.\n{}. [{}]", problem.sentence, problem.terminal_advice(), problem.code));
     }
     for leftover in &job.leftovers {
         print_line(&format!("left over: {leftover}"));

@@ -65,7 +65,7 @@ pub fn print_line(line: &str) {
 /// Says what went wrong and what to do, on standard error.
 pub fn print_problem(problem: &Problem) {
     let mut out = std::io::stderr().lock();
-    let _ = writeln!(out, "{}.\n{}. [{}]", problem.sentence, problem.advice, problem.code);
+    let _ = writeln!(out, "{}.\n{}. [{}]", problem.sentence, problem.terminal_advice(), problem.code);
 }
 
 impl Plain {
@@ -106,7 +106,7 @@ impl Plain {
                 };
                 self.line(&format!("[{word:^6}] {step:<10} {seconds:>6.1} s  {message}"));
                 if let Some(problem) = problem {
-                    self.line(&format!("         {}", problem.advice));
+                    self.line(&format!("         {}", problem.terminal_advice()));
                 }
             }
             Event::Finished { job, outcome, thing, truck, problem, leftovers, seconds, .. } => {
@@ -122,7 +122,7 @@ impl Plain {
                     JobOutcome::Cancelled => self.line(&format!("CANCELLED  {who}, job {job}")),
                 }
                 if let Some(problem) = problem {
-                    self.line(&format!("{}.\n{}. [{}]", problem.sentence, problem.advice, problem.code));
+                    self.line(&format!("{}.\n{}. [{}]", problem.sentence, problem.terminal_advice(), problem.code));
                 }
                 for leftover in leftovers {
                     self.line(&format!("left over: {leftover}"));

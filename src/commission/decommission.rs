@@ -161,11 +161,14 @@ impl Decommission<'_> {
                 format!("The thing {} was not made by Coldbench", self.thing),
                 "Retire it where it was made",
             ))),
-            None if self.jobs()?.is_empty() => Err(Halt::Failed(Problem::new(
-                "thing.unknown",
-                format!("There is no thing {}", self.thing),
-                "Check the name with `coldbench jobs`, and the region of the site profile",
-            ))),
+            None if self.jobs()?.is_empty() => Err(Halt::Failed(
+                Problem::new(
+                    "thing.unknown",
+                    format!("There is no thing {}", self.thing),
+                    "Check the name in the list of jobs, and the region of the site profile",
+                )
+                .in_terminal("`coldbench jobs`"),
+            )),
             None => Ok((None, format!("{} is gone from the cloud already", self.thing))),
         }
     }

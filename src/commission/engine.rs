@@ -75,8 +75,9 @@ fn open_job(bench: &Bench, record: &mut JobRecord, order: &Order, kit: &Kit) -> 
         return Err(Problem::new(
             "input.host-key",
             "Keys cannot be made on this computer",
-            "Leave out --host-key, so that the board makes its own",
-        ));
+            "Let the board make its own",
+        )
+        .in_terminal("leave out --host-key"));
     }
     let claim = bench.ledger.claim(&record.job)?;
     bench.ledger.open_job(record)?;
@@ -91,11 +92,8 @@ fn reopen_job(bench: &Bench, job: &JobId, port: Option<String>) -> Result<(JobRe
         return Err(Problem::new("job.kind", "Only a commissioning can be resumed", "Give the order anew"));
     }
     if matches!(record.state, JobState::Undone | JobState::PartlyUndone | JobState::Decommissioned) {
-        return Err(Problem::new(
-            "job.undone",
-            "The job was undone, so there is nothing to resume",
-            "Begin a new job with `coldbench commission`",
-        ));
+        return Err(Problem::new("job.undone", "The job was undone, so there is nothing to resume", "Begin a new job")
+            .in_terminal("`coldbench commission`"));
     }
     let order: Order = from_value(&record.order)?;
     if record.state != JobState::Passed {
@@ -109,11 +107,8 @@ fn reopen_job(bench: &Bench, job: &JobId, port: Option<String>) -> Result<(JobRe
 /// Reads a job that has to be there.
 pub(super) fn known_job(bench: &Bench, job: &JobId) -> Result<JobRecord, Problem> {
     bench.ledger.job(job)?.ok_or_else(|| {
-        Problem::new(
-            "job.unknown",
-            format!("The record has no job {job}"),
-            "Take the number from `coldbench jobs`, and the right file with --ledger",
-        )
+        Problem::new("job.unknown", format!("The record has no job {job}"), "Take the number from the list of jobs")
+            .in_terminal("`coldbench jobs`, and --ledger for another record")
     })
 }
 

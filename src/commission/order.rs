@@ -74,7 +74,8 @@ impl Order {
             Some(name) => Ok(name.clone()),
             None => {
                 site.thing_name.replace("{truck}", self.truck.as_str()).parse().map_err(|problem: Problem| Problem {
-                    advice: "Give a name with --thing, or change `thing_name` in the site profile".to_owned(),
+                    advice: "Give the thing a name of its own, or change `thing_name` in the site profile".to_owned(),
+                    terminal: Some("--thing NAME".to_owned()),
                     ..problem
                 })
             }

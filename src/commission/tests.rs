@@ -22,6 +22,7 @@ use super::{
 use crate::{
     domain::{
         JobId, Mac,
+        calibration::{References, TemperaturePoint},
         thing::{JOB_ATTRIBUTE, MAC_ATTRIBUTE},
     },
     ports::{
@@ -443,6 +444,40 @@ async fn a_person_calibrates_with_two_points_each_and_the_door() {
     assert!((calibration.freezer.apply(0.25)).abs() < 1e-3, "{calibration:?}");
     assert!((calibration.supply.apply(11.5) - 12.0).abs() < 1e-3, "{calibration:?}");
     assert!(events.iter().filter(|event| matches!(event, Event::Asked { .. })).count() >= 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_calibration_is_put_back_as_a_job_that_can_be_undone() {
+    let world = World::new();
+    let first = begin(&world, order()).await.0.unwrap().job;
+    let of_first = lock(&world.board).calibration.clone();
+    let mut references = References::default();
+    references.freezer.push(TemperaturePoint { reference_celsius: -19.0, raw_celsius: Some(-20.0) });
+    let second = begin(&world, Order { calibration: CalibrationChoice::Given(references), ..order() }).await.0;
+    assert_passed(&second, "another calibration");
+    let of_second = lock(&world.board).calibration.clone();
+    assert_ne!(of_first.freezer, of_second.freezer);
+
+    let put_back = || Order { calibration: CalibrationChoice::Earlier(first.clone()), ..order() };
+    let (third, _) = begin(&world, put_back()).await;
+    assert_passed(&third, "put back");
+    let third = third.unwrap().job;
+    let kept = lock(&world.board).calibration.clone();
+    assert_eq!((kept.freezer, kept.supply, kept.job.as_str()), (of_first.freezer, of_first.supply, third.as_str()));
+    assert_proven(&world, "put back");
+
+    assert_eq!(take_back(&world, &third).await.outcome, JobOutcome::Passed);
+    assert_eq!(lock(&world.board).calibration, of_second, "as before the job");
+
+    // Another board gets none of it, and nothing is written to it.
+    lock(&world.board).mac = Mac([0x60, 0x55, 0xf9, 0, 0, 2]);
+    world.arm(None, None);
+    let other = Order { truck: "T002".parse().unwrap(), thing: "truckSensor02".parse().ok(), ..put_back() };
+    assert_eq!(code(&begin(&world, other).await.0), "calibration.other-board");
+    let called = lock(&world.switches).called.clone();
+    assert!(!called.iter().any(|call| ["SetCalibration", "Install", "MakeKey", "Flash"].contains(call)), "{called:?}");
+    let none = Order { calibration: CalibrationChoice::Earlier(JobId::generate()), ..order() };
+    assert_eq!(code(&begin(&world, none).await.0), "job.unknown");
 }
 
 #[tokio::test(start_paused = true)]

@@ -185,8 +185,9 @@ impl Undo<'_> {
         let problem = Problem::new(
             "undo.leftovers",
             format!("{} things could not be taken back", record.leftovers.len()),
-            "Undo the job again with the board plugged in; `coldbench sweep` finds what is in the cloud",
-        );
+            "Undo the job again with the board plugged in, or find the leftovers in the cloud",
+        )
+        .in_terminal("`coldbench sweep`");
         record.problem = Some(problem.clone());
         (record, Err(problem))
     }

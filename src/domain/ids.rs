@@ -134,7 +134,8 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, Problem> {
         ulid::Ulid::from_string(text).map(|id| JobId(id.to_string())).map_err(|_| {
-            Problem::new("input.job", format!("{text:?} is not a job number"), "Take the number from `coldbench jobs`")
+            let advice = "Take the number from the list of jobs";
+            Problem::new("input.job", format!("{text:?} is not a job number"), advice).in_terminal("`coldbench jobs`")
         })
     }
 }

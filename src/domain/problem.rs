@@ -11,14 +11,31 @@ pub struct Problem {
     pub code: Cow<'static, str>,
     /// What happened, one plain sentence without a full stop.
     pub sentence: String,
-    /// What to do about it, one plain sentence without a full stop.
+    /// What to do about it, one plain sentence without a full stop, true in every front end.
     pub advice: String,
+    /// How that is said to the terminal: an option or a command. A window does not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<String>,
 }
 
 impl Problem {
     /// A problem with its code, sentence and advice.
     pub fn new(code: &'static str, sentence: impl Into<String>, advice: impl Into<String>) -> Self {
-        Problem { code: Cow::Borrowed(code), sentence: sentence.into(), advice: advice.into() }
+        Problem { code: Cow::Borrowed(code), sentence: sentence.into(), advice: advice.into(), terminal: None }
+    }
+
+    /// The same, with how the advice is followed in the terminal.
+    pub fn in_terminal(mut self, words: impl Into<String>) -> Self {
+        self.terminal = Some(words.into());
+        self
+    }
+
+    /// The advice for somebody at a terminal.
+    pub fn terminal_advice(&self) -> String {
+        match &self.terminal {
+            Some(words) => format!("{} ({words})", self.advice),
+            None => self.advice.clone(),
+        }
     }
 }
 

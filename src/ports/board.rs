@@ -378,9 +378,7 @@ impl BoardError {
     /// Stable code and advice.
     fn code_and_advice(&self) -> (&'static str, &'static str) {
         match self {
-            BoardError::NoPort { .. } => {
-                ("port.missing", "Plug the board in and run `coldbench ports` to see its name")
-            }
+            BoardError::NoPort { .. } => ("port.missing", "Plug the board in and choose the port where it shows"),
             BoardError::Busy { .. } => ("port.busy", "Close the other program that uses the port, then try again"),
             BoardError::NoPermission { .. } => {
                 ("port.permission", "Run `coldbench ports`: it names the one command that lets you open the port")
@@ -401,7 +399,7 @@ impl BoardError {
                 ("board.flash", "Try another cable or USB port, check the supply, then resume the job")
             }
             BoardError::Verify { .. } => {
-                ("board.verify", "Try a lower --baud; if it fails again the flash is worn: replace the board")
+                ("board.verify", "Try again more slowly; if it fails again the flash is worn: replace the board")
             }
             BoardError::Cancelled { .. } => ("job.cancelled", "Resume the job to go on, or undo it"),
         }
@@ -411,6 +409,11 @@ impl BoardError {
 impl From<BoardError> for Problem {
     fn from(error: BoardError) -> Self {
         let (code, advice) = error.code_and_advice();
-        Problem::new(code, error.to_string(), advice)
+        let problem = Problem::new(code, error.to_string(), advice);
+        match error {
+            BoardError::NoPort { .. } => problem.in_terminal("`coldbench ports`"),
+            BoardError::Verify { .. } => problem.in_terminal("--baud 115200"),
+            _ => problem,
+        }
     }
 }

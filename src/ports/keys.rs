@@ -72,10 +72,14 @@ pub enum KeyError {
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         let (code, advice) = match &error {
-            KeyError::Make { .. } => ("key.make", "Leave out --host-key, so that the board makes its own"),
+            KeyError::Make { .. } => ("key.make", "Let the board make its own"),
             KeyError::Keep { .. } => ("key.keep", "Check that the ledger's folder may be read and written"),
             KeyError::Sign { .. } => ("key.sign", "Resume the job; if it fails again, ask support with this code"),
         };
-        Problem::new(code, error.to_string(), advice)
+        let problem = Problem::new(code, error.to_string(), advice);
+        match error {
+            KeyError::Make { .. } => problem.in_terminal("leave out --host-key"),
+            _ => problem,
+        }
     }
 }

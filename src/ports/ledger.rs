@@ -195,16 +195,20 @@ impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         let (code, advice) = match &error {
             LedgerError::Open { .. } => {
-                ("ledger.open", "Check that the folder exists and may be written, or name another file with --ledger")
+                ("ledger.open", "Check that the folder exists and may be written, or use another record")
             }
-            LedgerError::Newer { .. } => ("ledger.newer", "Update Coldbench, or name another file with --ledger"),
-            LedgerError::Read { .. } => {
-                ("ledger.read", "Restore the record from a backup, or name another file with --ledger")
-            }
+            LedgerError::Newer { .. } => ("ledger.newer", "Update Coldbench, or use another record"),
+            LedgerError::Read { .. } => ("ledger.read", "Restore the record from a backup, or use another one"),
             LedgerError::Write { .. } => ("ledger.write", "Check the disk and the permissions of the folder"),
             LedgerError::DiskFull => ("ledger.disk-full", "Free some space, then resume the job"),
             LedgerError::Claimed { .. } => ("ledger.claimed", "Wait for the other one, or close it"),
         };
-        Problem::new(code, error.to_string(), advice)
+        let problem = Problem::new(code, error.to_string(), advice);
+        match error {
+            LedgerError::Open { .. } | LedgerError::Newer { .. } | LedgerError::Read { .. } => {
+                problem.in_terminal("--ledger FILE")
+            }
+            _ => problem,
+        }
     }
 }

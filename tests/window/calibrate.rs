@@ -1,8 +1,12 @@
 //! Sensors calibrated by hand in the window: with everything, with what goes wrong, and with what is left out.
 
 use coldbench::{
-    app::settings::Settings,
-    domain::calibration::References,
+    app::{command::Command, settings::Settings, station::What},
+    commission::CalibrationChoice,
+    domain::{
+        JobId,
+        calibration::{References, TemperaturePoint},
+    },
     sandbox::board::{DoorSwitch, ProbePlace, ProbeWire},
 };
 use eframe::egui::Key;
@@ -88,7 +92,7 @@ fn a_whole_calibration_with_nothing_left_out_leads_to_pass() {
 
     // The next job offers the instruments of this one.
     screen.press(words::NEXT_BOARD);
-    screen.press("Calibrate again");
+    screen.press(words::CALIBRATE_AGAIN);
     screen.wait_for("Leave it empty to use RT-114 again");
     screen.press(words::GO_ON);
     screen.wait_for("Leave it empty to use DM-7 again");
@@ -118,6 +122,51 @@ fn a_stuck_door_switch_is_named_and_can_be_left_out() {
     screen.press(words::LEAVE_OUT);
     screen.passes(port);
     assert_eq!(taken(&mut screen, port).door, None);
+}
+
+#[test]
+fn an_earlier_calibration_is_put_back_from_the_list_of_jobs() {
+    let depot = Depot::with_boards(1);
+    let port = &depot.ports[0];
+    let mut screen = depot.open();
+    let first = commission_with(&mut screen, port, 0.4);
+    screen.press(words::NEXT_BOARD);
+    commission_with(&mut screen, port, -0.3);
+    screen.press(words::NEXT_BOARD);
+    screen.wait_until(port, "commissioned board", |is| matches!(is, What::Commissioned { .. }));
+    let rows = || screen.state().jobs.as_ref().unwrap().iter().find(|job| job.job == first).cloned();
+    let row = rows().unwrap();
+    screen.go_to("Jobs");
+    screen.open_job(&row);
+    screen.press("Put this calibration back…");
+    screen.press("Put it back");
+    screen.wait("another job", |screen| screen.station(port).is_some_and(|station| station.is_busy()));
+    screen.passes(port);
+    let third = screen.station(port).unwrap().run.as_ref().unwrap().job.clone();
+    assert_ne!(third, first);
+    let offset = |screen: &mut Screen, job: &JobId| {
+        let steps = screen.steps(job);
+        let step = steps.iter().find(|step| step.step == "calibrate").unwrap();
+        step.notes["wanted"]["calibration"]["freezer"]["offset"].as_f64().unwrap()
+    };
+    assert_eq!(offset(&mut screen, &third), offset(&mut screen, &first));
+}
+
+/// Commissions the board with a probe that is off by so much, and says which job that was.
+fn commission_with(screen: &mut Screen, port: &str, off_celsius: f64) -> JobId {
+    screen.wait("a board that is looked at", |screen| {
+        let is = screen.station(port).map(|station| &station.is);
+        matches!(is, Some(What::New | What::Commissioned { .. }))
+    });
+    let point = TemperaturePoint { reference_celsius: -20.0 + off_celsius, raw_celsius: Some(-20.0) };
+    let references = References { freezer: vec![point], ..References::default() };
+    let calibration = CalibrationChoice::Given(references);
+    let truck = "T001".parse().unwrap();
+    screen.order(Command::Commission { port: port.to_owned(), truck, thing: None, calibration });
+    screen.wait("the job", |screen| screen.station(port).is_some_and(|station| station.is_busy()));
+    screen.key(Key::F5);
+    screen.passes(port);
+    screen.station(port).unwrap().run.as_ref().unwrap().job.clone()
 }
 
 fn begin(depot: &Depot) -> Screen {

@@ -21,7 +21,7 @@ use coldbench::{
     },
     commission::events::JobOutcome,
     domain::JobId,
-    ports::ledger::StepRecord,
+    ports::ledger::{JobRecord, StepRecord},
     sandbox::{Sandbox, SandboxOptions, board::BoardControl},
     ui::{
         app::{Link, Options, Window},
@@ -118,7 +118,7 @@ impl Depot {
 
     /// Starts the program; new boards are not calibrated, and a scan starts a job.
     pub fn open(&self) -> Screen {
-        self.open_with(Settings { calibrate: false, start_on_scan: true, ..Settings::default() })
+        self.open_with(Settings { calibrate: false, start_on_scan: true, sound: false, ..Settings::default() })
     }
 
     /// Starts the program with these settings.
@@ -281,9 +281,29 @@ impl Screen {
         self.wait_for(words::PASS);
     }
 
+    /// Orders something of the core, as a button would.
+    pub fn order(&mut self, command: Command) {
+        assert!(self.core.send(command), "the core has room");
+    }
+
+    /// Opens a screen of the rail.
+    pub fn go_to(&mut self, place: &str) {
+        self.harness.get_by_role_and_label(Role::Tab, place).click();
+        self.look();
+        self.look();
+    }
+
+    /// Opens a job in the list of jobs.
+    pub fn open_job(&mut self, job: &JobRecord) {
+        let began = coldbench::ui::text::utc(job.began);
+        let is_its = |name: &str| name.starts_with("Job of truck") && name.ends_with(&began);
+        let name = self.text().lines().find(|name| is_its(name)).map(str::to_owned);
+        self.press(&name.unwrap_or_else(|| panic!("no job of {began}; on the screen:\n{}", self.text())));
+    }
+
     /// The steps of a job, as recorded.
     pub fn steps(&mut self, job: &JobId) -> Vec<StepRecord> {
-        assert!(self.core.send(Command::OpenJob { job: job.clone() }));
+        self.order(Command::OpenJob { job: job.clone() });
         self.wait("the job's record", |screen| screen.opened(job).is_some());
         self.opened(job).unwrap().steps.clone()
     }

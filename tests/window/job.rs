@@ -53,10 +53,9 @@ fn a_job_is_cancelled_with_a_reason_and_undone() {
     let thing: ThingName = screen.station(port).unwrap().thing().unwrap().parse().unwrap();
     assert!(is_in_cloud(&depot, &thing));
     screen.press(words::CANCEL_JOB);
-    screen.type_into(words::WHY, "wrong truck");
-    screen.press(words::CANCEL_JOB_NOW);
+    screen.press(words::WRONG_TRUCK);
     screen.wait_for_end(port, JobOutcome::Cancelled);
-    assert_eq!(screen.station(port).unwrap().run.as_ref().unwrap().cancelling.as_deref(), Some("wrong truck"));
+    assert_eq!(screen.station(port).unwrap().run.as_ref().unwrap().cancelling.as_deref(), Some("Wrong truck"));
     screen.wait_for(words::CANCELLED);
     screen.wait_until(port, "half-done board", |is| matches!(is, What::HalfDone { .. }));
     screen.press(words::UNDO);

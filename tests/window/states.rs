@@ -1,4 +1,5 @@
 //! The screen as text for each state a board can be in: what its card is called, what to do next, which action is open.
+//! The sentences are in `board_states.txt`.
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
@@ -8,14 +9,22 @@ use coldbench::{
         station::{BoardFacts, What},
         update::Update,
     },
+    commission::{
+        events::{Event, JobOutcome},
+        plan,
+    },
     domain::{JobId, Mac, Problem},
-    ports::board::{Access, PortInfo},
+    ports::{
+        board::{Access, BoardError, PortInfo},
+        operator::Question,
+    },
     ui::app::Link,
 };
 use egui_kittest::{
     Harness,
     kittest::{NodeT, Queryable},
 };
+use time::OffsetDateTime;
 
 use crate::{
     depot::{text, window},
@@ -25,7 +34,34 @@ use crate::{
 const PORT: &str = "/dev/ttyUSB0";
 
 /// Actions that a board's state may open.
-const ACTIONS: [&str; 5] = [words::COMMISSION, words::RESUME, words::UNDO, words::SEE_READINGS, words::LOOK_AGAIN];
+const ACTIONS: [&str; 8] = [
+    words::COMMISSION,
+    words::RESUME,
+    words::UNDO,
+    words::SEE_READINGS,
+    words::CALIBRATE_AGAIN,
+    words::LOOK_AGAIN,
+    "See the job",
+    "See the result",
+];
+
+/// Words of the chips.
+const CHIPS: [&str; 14] = [
+    "Looking",
+    "Ready",
+    "Half done",
+    "In service",
+    "Not ours",
+    "Not confirmed",
+    "Blocked",
+    "Not plugged in",
+    "Needs you",
+    "Running",
+    "Passed",
+    "Failed",
+    "Cancelled",
+    "Unplugged",
+];
 
 /// A core that says what it is told to.
 #[derive(Clone, Default)]
@@ -47,29 +83,41 @@ impl Script {
     }
 }
 
+/// The sentences of every state; a change of them is made here on purpose.
+const SENTENCES: &str = include_str!("board_states.txt");
+
 #[test]
-fn each_state_of_a_board_has_its_words_and_its_action() {
+fn each_state_of_a_board_has_its_sentences_and_its_actions() {
     let (truck, thing) = ("T001".parse().unwrap(), "truckSensor01".parse().unwrap());
-    let silent = Problem::new("board.silent", "The board does not answer", "Press RESET on the board");
-    let states = [
-        What::Looking,
-        What::New,
-        What::HalfDone { job: JobId::generate(), step_number: 4, of: 10 },
-        What::Commissioned { thing, truck: Some(truck) },
-        What::AnotherDepot { thing: "other-7".to_owned() },
-        What::CannotOpen(silent),
+    let silent = Problem::from(BoardError::Silent);
+    let found = |is: What| vec![recognised(&is)];
+    let barred = |access, advice: &str| {
+        let info = PortInfo { access, advice: advice.to_owned(), ..port() };
+        let is = What::barred(&info).unwrap();
+        vec![Update::Port(info), recognised(&is)]
+    };
+    let in_loader = Update::Recognised { port: PORT.to_owned(), is: What::New, board: Some(facts(None)) };
+    let failed = Problem::from(BoardError::Unplugged);
+    let states: [(&str, Vec<Update>); 16] = [
+        ("looking", found(What::Looking)),
+        ("new", found(What::New)),
+        ("in its loader", vec![in_loader]),
+        ("half done", found(What::HalfDone { job: JobId::generate(), step_number: 4, of: 10 })),
+        ("commissioned", found(What::Commissioned { thing, truck: Some(truck) })),
+        ("another depot's", found(What::AnotherDepot { thing: "other-7".to_owned() })),
+        ("not confirmed", found(What::Unconfirmed { thing: "other-7".to_owned() })),
+        ("busy", barred(Access::Busy, "It is in use by minicom (4711): close that first")),
+        ("no permission", barred(Access::NoPermission, "Run `sudo usermod -aG dialout $USER` and log in again")),
+        ("unplugged", barred(Access::Unavailable, "")),
+        ("silent", found(What::CannotOpen(silent))),
+        ("running", run(vec![step_started()])),
+        ("asked", run(vec![step_started(), asked()])),
+        ("passed", run(vec![ended(JobOutcome::Passed, None)])),
+        ("failed", run(vec![step_started(), ended(JobOutcome::Failed, Some(failed))])),
+        ("cancelled", run(vec![ended(JobOutcome::Cancelled, None)])),
     ];
-    let shown: Vec<String> = states.into_iter().map(|is| summary(&is)).collect();
-    let expected = [
-        "Board at ttyUSB0: Looking at the board…\n  Wait a moment\n",
-        "Board at ttyUSB0: New board\n  Scan or type the truck's number to commission it\n  Commission (not open)\n",
-        "Board at ttyUSB0: Half done (step 4 of 10)\n  Resume the job, or undo it\n  Resume\n  Undo…\n",
-        "Board at ttyUSB0: Commissioned as truckSensor01 in truck T001\n  Nothing needs to be done\n  See readings\n",
-        "Board at ttyUSB0: Another depot's board, other-7\n  \
-         Decommission it at its own depot before it is used here\n  Look again\n",
-        "Board at ttyUSB0: The board does not answer\n  Press RESET on the board\n  Look again\n",
-    ];
-    assert_eq!(shown.concat(), expected.concat());
+    let shown: String = states.into_iter().map(|(name, updates)| format!("{name}\n  {}\n", summary(updates))).collect();
+    assert_eq!(shown, SENTENCES, "\nThe screen says:\n{shown}");
 }
 
 #[test]
@@ -84,20 +132,24 @@ fn a_board_that_is_gone_leaves_an_empty_bench() {
     harness.get_by_label(words::NO_BOARD);
 }
 
-/// The card's name, the advice as far as it is on the screen, and the actions that are there.
-fn summary(is: &What) -> String {
+/// The card's name and chip, the bar's sentence, and the actions that are there.
+fn summary(updates: Vec<Update>) -> String {
     let script = Script::default();
-    plug_in(&script, is);
+    plug_in(&script, &What::New);
+    updates.into_iter().for_each(|update| script.tell(update));
     let harness = window(script);
     let card = harness.query_all_by_label_contains(words::CARD).next();
     let card = card.unwrap_or_else(|| panic!("no card; on the screen:\n{}", text(&harness)));
+    let screen = text(&harness);
     // A port may be called by its whole path or by its end.
     let mut lines = vec![card.accesskit_node().label().unwrap_or_default().replace("/dev/", "")];
-    if harness.query_all_by_label_contains(&is.advice()).next().is_some() {
-        lines.push(is.advice());
-    }
+    lines.extend(CHIPS.iter().filter(|chip| screen.lines().any(|line| line == **chip)).map(|chip| format!("[{chip}]")));
+    // The sentence of the bar follows its actions.
+    let is_action = |line: &&str| ACTIONS.contains(line);
+    let sentence = screen.lines().skip_while(|line| !is_action(line)).find(|line| !is_action(line));
+    lines.extend(sentence.map(str::to_owned));
     lines.extend(ACTIONS.iter().filter_map(|words| action(&harness, words)));
-    lines.join("\n  ") + "\n"
+    lines.join("\n  ")
 }
 
 fn action<T>(harness: &Harness<'_, T>, words: &str) -> Option<String> {
@@ -106,16 +158,52 @@ fn action<T>(harness: &Harness<'_, T>, words: &str) -> Option<String> {
     Some(format!("{words}{closed}"))
 }
 
-fn plug_in(script: &Script, is: &What) {
-    let port = PORT.to_owned();
-    script.tell(Update::Port(PortInfo {
-        port: port.clone(),
+fn port() -> PortInfo {
+    PortInfo {
+        port: PORT.to_owned(),
         guess: "ESP32-C3 (USB)".to_owned(),
         usb_id: Some("303a:1001".to_owned()),
         usb_serial: None,
         access: Access::Ok,
         advice: String::new(),
-    }));
-    let facts = BoardFacts { mac: Mac([1, 2, 3, 4, 5, 6]), chip: "esp32c3".to_owned(), firmware: None };
-    script.tell(Update::Recognised { port, is: is.clone(), board: Some(facts) });
+    }
+}
+
+fn facts(firmware: Option<&str>) -> BoardFacts {
+    let firmware = firmware.map(str::to_owned);
+    BoardFacts { mac: Mac([1, 2, 3, 4, 5, 6]), chip: "esp32c3".to_owned(), firmware }
+}
+
+fn recognised(is: &What) -> Update {
+    Update::Recognised { port: PORT.to_owned(), is: is.clone(), board: Some(facts(Some("1.0.0"))) }
+}
+
+fn plug_in(script: &Script, is: &What) {
+    script.tell(Update::Port(port()));
+    script.tell(recognised(is));
+}
+
+/// A job with its plan, and what it tells.
+fn run(updates: Vec<Update>) -> Vec<Update> {
+    let (job, truck, thing) = (JobId::generate(), "T001".parse().ok(), "truckSensor01".parse().ok());
+    let plan = Event::Plan { job, truck, thing, port: Some(PORT.to_owned()), steps: plan::plan(&[]) };
+    std::iter::once(told(plan)).chain(updates).collect()
+}
+
+fn told(event: Event) -> Update {
+    Update::Job { port: Some(PORT.to_owned()), at: OffsetDateTime::now_utc(), event }
+}
+
+fn step_started() -> Update {
+    told(Event::StepStarted { step: "flash".to_owned(), at: OffsetDateTime::now_utc() })
+}
+
+fn asked() -> Update {
+    Update::Asked { port: PORT.to_owned(), question: Question::OpenDoor }
+}
+
+fn ended(outcome: JobOutcome, problem: Option<Problem>) -> Update {
+    let (truck, thing) = ("T001".parse().ok(), "truckSensor01".parse().ok());
+    let (job, mac, leftovers) = (JobId::generate(), None, Vec::new());
+    told(Event::Finished { job, outcome, thing, truck, mac, problem, leftovers, seconds: 12.0 })
 }

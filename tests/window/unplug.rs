@@ -7,19 +7,41 @@ use crate::{depot::Depot, words};
 /// Slow enough for a step to be seen, fast enough for a test, baud.
 const PACE: u32 = 921_600;
 
-#[test]
-fn a_board_unplugged_while_it_is_flashed_passes_later() {
-    unplugged_at("flash");
+/// One test a step, so that they run beside each other.
+macro_rules! unplugged_at {
+    ($($name:ident: $step:literal),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                unplugged_at($step);
+            }
+        )*
+    };
 }
 
-#[test]
-fn a_board_unplugged_while_it_gets_its_identity_passes_later() {
-    unplugged_at("install");
+unplugged_at! {
+    a_board_unplugged_while_it_is_identified_passes_later: "identify",
+    a_board_unplugged_while_everything_is_checked_passes_later: "preflight",
+    a_board_unplugged_while_it_is_flashed_passes_later: "flash",
+    a_board_unplugged_while_it_is_registered_passes_later: "register",
+    a_board_unplugged_while_it_starts_passes_later: "boot",
+    a_board_unplugged_while_it_makes_its_key_passes_later: "key",
+    a_board_unplugged_while_it_gets_its_identity_passes_later: "install",
+    a_board_unplugged_while_it_is_calibrated_passes_later: "calibrate",
+    a_board_unplugged_while_it_is_proven_passes_later: "prove",
 }
 
+/// The last step is the cloud's and the record's: it needs no board any more.
 #[test]
-fn a_board_unplugged_while_it_is_proven_passes_later() {
-    unplugged_at("prove");
+fn a_board_unplugged_while_its_record_is_sealed_has_passed() {
+    let depot = Depot::with_boards(1);
+    let port = &depot.ports[0];
+    let mut screen = depot.open();
+    screen.begin(port);
+    screen.wait_for_step(port, "seal");
+    depot.hand().unplug();
+    screen.passes(port);
+    screen.wait_until(port, "no board", |is| *is == What::Gone);
 }
 
 /// The plug is pulled once the step has begun. A quick step may be over by then: the one after it is met instead, and
@@ -38,10 +60,24 @@ fn unplugged_at(step: &str) {
     let problem = screen.ended(port).unwrap().problem.clone().unwrap();
     assert!(screen.shows(&problem.sentence) && screen.shows(&problem.advice), "{}", screen.text());
     depot.hand().plug();
-    screen.wait_until(port, "half-done board", |is| matches!(is, What::HalfDone { .. }));
+    // A job that has not seen its board yet knows it only by its own screen.
+    screen.wait_until(port, "board again", |is| matches!(is, What::HalfDone { .. } | What::New));
     screen.press(words::TRY_AGAIN);
     screen.wait("the job again", |screen| screen.ended(port).is_none());
     screen.passes(port);
+}
+
+/// A port that was named and has nothing in it says that, and nothing else.
+#[test]
+fn a_named_port_without_a_board_says_so() {
+    let depot = Depot::with_boards(1);
+    let port = &depot.ports[0];
+    depot.hand().unplug();
+    let mut screen = depot.open();
+    screen.wait_until(port, "no board", |is| *is == What::Gone);
+    screen.wait_for("Not plugged in");
+    depot.hand().plug();
+    screen.wait_until(port, "new board", |is| *is == What::New);
 }
 
 #[test]

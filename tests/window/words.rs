@@ -10,10 +10,8 @@ pub const RESUME: &str = "Resume";
 pub const TRY_AGAIN: &str = "Try again";
 /// Asks for the end of a job.
 pub const CANCEL_JOB: &str = "Cancel job…";
-/// Field for why.
-pub const WHY: &str = "Why";
-/// Confirms it.
-pub const CANCEL_JOB_NOW: &str = "Cancel job";
+/// Cancels with a usual reason.
+pub const WRONG_TRUCK: &str = "Wrong truck";
 /// Asks for the undoing of a job.
 pub const UNDO: &str = "Undo…";
 /// Confirms it.
@@ -48,5 +46,7 @@ pub const SERIAL: &str = "Serial number";
 pub const LEAVE_OUT: &str = "Leave this out";
 /// Takes the probe that was warmed.
 pub const USE_PROBE: &str = "Use this probe";
+/// Calibrates a board at its work.
+pub const CALIBRATE_AGAIN: &str = "Calibrate again";
 /// What the card of a board is called, up to its port.
 pub const CARD: &str = "Board at ";

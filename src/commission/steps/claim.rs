@@ -1,12 +1,9 @@
 //! Whose board and whose thing it is.
 
 use crate::{
-    commission::{
-        run::Run,
-        step::{Halt, halt},
-    },
+    commission::{run::Run, step::Halt},
     domain::{
-        Mac, ThingName, TruckId,
+        Mac, Problem, ThingName, TruckId,
         thing::{MAC_ATTRIBUTE, TRUCK_ATTRIBUTE, Thing},
     },
     ports::ledger::JobState,
@@ -32,11 +29,13 @@ pub async fn thing(run: &Run, mac: Mac) -> Result<ThingClaim, Halt> {
 
 /// The name is another board's.
 pub fn taken<T>(name: &ThingName) -> Result<T, Halt> {
-    halt(
+    let problem = Problem::new(
         "thing.taken",
         format!("The thing {name} exists already and belongs to another board"),
-        format!("Choose another name with --thing, or retire the other with `coldbench decommission --thing {name}`"),
-    )
+        "Check the truck's number; if it is right, decommission the other board first",
+    );
+    let terminal = format!("`coldbench decommission --thing {name}`, or another name with --thing");
+    Err(Halt::Failed(problem.in_terminal(terminal)))
 }
 
 /// Refuses a board that works in another truck: one that says so itself, or that the record remembers so, while the
@@ -52,11 +51,12 @@ pub async fn board_is_free(run: &Run, mac: Mac, held_by_board: Option<&str>) -> 
         let Some(thing) = run.bench.cloud.thing(name).await? else { continue };
         if thing.attributes.get(MAC_ATTRIBUTE) == Some(&mac.to_string()) {
             let truck = thing.attributes.get(TRUCK_ATTRIBUTE).map_or("unknown", String::as_str);
-            return halt(
+            let problem = Problem::new(
                 "board.other-truck",
                 format!("The board is commissioned as {name} in the truck {truck}"),
-                format!("Retire it first with `coldbench decommission --thing {name}`, or take another board"),
+                "Decommission it first, or take another board",
             );
+            return Err(Halt::Failed(problem.in_terminal(format!("`coldbench decommission --thing {name}`"))));
         }
     }
     Ok(())

@@ -268,3 +268,55 @@ fn the_tour_follows_what_happens_and_can_be_closed() {
     harness.run_steps(3);
     assert!(harness.query_by_label("Guided tour").is_none());
 }
+
+fn finished(script: &Script, outcome: JobOutcome) {
+    let port = Some(PORT.to_owned());
+    let at = OffsetDateTime::UNIX_EPOCH;
+    let job = JobId::generate();
+    let plan = Event::Plan { job: job.clone(), truck: None, thing: None, port: None, steps: Vec::new() };
+    let (thing, truck, mac, problem, leftovers) = (None, None, None, None, Vec::new());
+    let end = Event::Finished { job, outcome, thing, truck, mac, problem, leftovers, seconds: 1.0 };
+    for event in [plan, end] {
+        script.tell(Update::Job { port: port.clone(), at, event });
+    }
+}
+
+#[test]
+fn a_verdict_is_heard_unless_the_sound_is_off() {
+    for (outcome, sound, heard) in [
+        (JobOutcome::Passed, true, Some(Sound::Pass)),
+        (JobOutcome::Failed, true, Some(Sound::Fail)),
+        (JobOutcome::Cancelled, true, None),
+        (JobOutcome::Passed, false, None),
+    ] {
+        let script = Script::default();
+        let mut harness = window(&script);
+        script.tell(Update::Settings(Settings { sound, ..Settings::default() }));
+        script.board(PORT, What::New);
+        finished(&script, outcome);
+        harness.run_steps(4);
+        let played = script.asked.borrow().iter().find_map(|command| match command {
+            Command::Play { sound } => Some(*sound),
+            _ => None,
+        });
+        assert_eq!(played, heard, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_job_is_cancelled_with_one_press_for_a_usual_reason() {
+    let script = Script::default();
+    let mut harness = window(&script);
+    let port = PORT.to_owned();
+    script.board(PORT, What::New);
+    let plan = Event::Plan { job: JobId::generate(), truck: None, thing: None, port: None, steps: Vec::new() };
+    script.tell(Update::Job { port: Some(port.clone()), at: OffsetDateTime::UNIX_EPOCH, event: plan });
+    harness.state_mut().as_mut().unwrap().view.place = Place::Run;
+    harness.run_steps(4);
+    harness.get_by_role_and_label(Role::Button, "Cancel job…").click();
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::Button, "Wrong board").click();
+    harness.run_steps(3);
+    assert!(script.asked.borrow().contains(&Command::Cancel { port, reason: "Wrong board".to_owned() }));
+    assert!(harness.query_by_label("Cancel the job?").is_none());
+}
