@@ -83,11 +83,9 @@ fn board_tabs(ui: &mut Ui, state: &AppState, view: &mut View) {
         .map(|station| station.thing().unwrap_or(text::port(&station.port.port)).to_owned())
         .collect();
     let names: Vec<(usize, &str)> = words.iter().map(String::as_str).enumerate().collect();
-    ScrollArea::horizontal().id_salt("boards").show(ui, |ui| {
-        if tabs(ui, &mut open, &names) {
-            view.port = ports.get(open).map(|port| (*port).to_owned());
-        }
-    });
+    if tabs(ui, &mut open, &names) {
+        view.port = ports.get(open).map(|port| (*port).to_owned());
+    }
 }
 
 /// Things in rows of equal columns; each is given the width of a text field that fills its column.

@@ -12,7 +12,7 @@ use crate::{
         icons::Icon,
         tokens::Type,
         view::{Action, Bar, Deed, View},
-        widgets::{self, Button, Field, Status, card, note, say, select, tabs},
+        widgets::{self, Button, Field, Status, card, keep_in_sight, note, say, select, tabs},
     },
 };
 
@@ -168,7 +168,9 @@ fn text_ui(ui: &mut Ui, site: &SiteView, view: &mut View) {
         .desired_width(f32::INFINITY)
         .desired_rows(16);
     let name = say(ui, Type::Label, "Text of the profile");
-    if ui.add(edit).labelled_by(name.id).changed() {
+    let edited = ui.add(edit).labelled_by(name.id);
+    keep_in_sight(&edited);
+    if edited.changed() {
         view.site.text = (text != site.text).then_some(text);
     }
 }
@@ -238,7 +240,7 @@ fn passphrase(ui: &mut Ui, document: &DocumentMut, view: &mut View) {
                 .margin(eframe::egui::Margin::symmetric(12, 10))
                 .min_size(eframe::egui::vec2(0.0, crate::ui::tokens::metric::CONTROL))
                 .desired_width(200.0);
-            ui.add(edit).labelled_by(name.id);
+            keep_in_sight(&ui.add(edit).labelled_by(name.id));
             let (icon, words) =
                 if view.site.passphrase_shown { (Icon::EyeOff, "Hide it") } else { (Icon::Eye, "Show it") };
             if ui.add(Button::ghost(words).icon(icon).icon_only()).clicked() {

@@ -1,4 +1,4 @@
-//! Tabs: words with a line under the one that is open.
+//! Tabs: words with a line under the one that is open; in several rows where one is too narrow.
 
 use eframe::egui::{Align2, Color32, Role, Sense, Ui, WidgetInfo, vec2};
 
@@ -13,7 +13,7 @@ use super::keep_in_sight;
 pub fn tabs<T: Copy + PartialEq>(ui: &mut Ui, open: &mut T, all: &[(T, &str)]) -> bool {
     let palette = ui.palette();
     let before = *open;
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         for (tab, name) in all {
             let selected = *tab == *open;
