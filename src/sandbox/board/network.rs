@@ -164,13 +164,14 @@ impl Worker {
                     let mut cut = follow.clone();
                     tokio::select! {
                         biased;
-                        // An error is the end of the app, which the check below sees.
-                        _ = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
+                        // The end of the app is no power cut: there is time for a goodbye.
+                        Ok(_) = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
                         () = self.keep_connected(connection, &mut follow) => {}
                     }
                 }
                 None => {
                     self.shared.set_network(NetworkState::Off);
+                    // An error is the end of the app, which the check below sees.
                     let _ = follow.changed().await;
                 }
             }
