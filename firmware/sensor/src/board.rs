@@ -9,10 +9,11 @@ use coldbench_protocol::{
 
 use crate::{
     alerts::{Alerts, Observation},
+    backlog::{Late, owner_of},
     calibration,
     clock::{Clock, utc_text},
     door::Door,
-    hardware::{BoardFacts, Item, Light, Peripherals, Store},
+    hardware::{Backlog, BoardFacts, Item, Light, Peripherals, Store},
     identity::{Connection, Credentials},
     kept,
     payload::{FaultCode, PAYLOAD_VERSION, Reading, Sensor, SensorFault, hundredths, millionths},
@@ -27,7 +28,8 @@ use crate::{
 /// What the main loop has to pass on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A reading was made. Send these bytes over USB; over MQTT only when `dated`, followed by [`Board::reported`].
+    /// A reading was made. Send these bytes over USB; over MQTT, by [`Board::send_reading`], only when `dated`, followed
+    /// by [`Board::reported`].
     Reading {
         /// The one JSON string.
         json: String,
@@ -81,12 +83,12 @@ impl core::error::Error for DeltaError {}
 
 /// The logic of one board on its peripherals and its store.
 pub struct Board<P, S> {
-    peripherals: P,
-    store: S,
+    pub(crate) peripherals: P,
+    pub(crate) store: S,
     facts: BoardFacts,
-    credentials: Credentials,
+    pub(crate) credentials: Credentials,
     calibration: Calibration,
-    settings: Settings,
+    pub(crate) settings: Settings,
     /// What the last shadow document asked for in vain.
     rejected: Rejected,
     clock: Clock,
@@ -97,9 +99,10 @@ pub struct Board<P, S> {
     alerts: Alerts,
     light: Light,
     last_reading: Option<Reading>,
+    pub(crate) late: Late,
 }
 
-impl<P: Peripherals, S: Store> Board<P, S> {
+impl<P: Peripherals, S: Store + Backlog> Board<P, S> {
     /// Starts the board: loads what is kept; what is missing, damaged or out of bounds is replaced by its default.
     pub fn new(mut peripherals: P, mut store: S) -> Self {
         let now_millis = peripherals.uptime_millis();
@@ -108,10 +111,12 @@ impl<P: Peripherals, S: Store> Board<P, S> {
             .unwrap_or_default();
         let settings: Settings =
             kept::load(Item::Settings, &mut store).filter(|kept| shadow::check(kept).is_ok()).unwrap_or_default();
+        let credentials = Credentials::load(&mut store);
+        store.claim(owner_of(credentials.thing_name()));
         peripherals.set_light(Light::default());
         Board {
             facts: peripherals.facts(),
-            credentials: Credentials::load(&mut store),
+            credentials,
             door: Door::new(peripherals.door_high(), calibration.door_open_is_high, now_millis),
             schedule: Schedule::new(settings.interval_secs, now_millis),
             calibration,
@@ -123,6 +128,7 @@ impl<P: Peripherals, S: Store> Board<P, S> {
             alerts: Alerts::default(),
             light: Light::default(),
             last_reading: None,
+            late: Late::default(),
             peripherals,
             store,
         }
@@ -197,6 +203,9 @@ impl<P: Peripherals, S: Store> Board<P, S> {
             },
         };
         let effect = effect.filter(|_| result.is_ok());
+        if effect == Some(Effect::ConnectionChanged) {
+            self.store.claim(owner_of(self.credentials.thing_name()));
+        }
         (result, effect)
     }
 
@@ -243,6 +252,7 @@ impl<P: Peripherals, S: Store> Board<P, S> {
             settings: &self.settings,
             calibration_job: &self.calibration.job,
             rejected: &self.rejected,
+            backlog: (self.store.waiting(), self.store.dropped()),
             reading: self.last_reading.as_ref(),
         }
         .to_json()
@@ -362,6 +372,7 @@ impl<P: Peripherals, S: Store> Board<P, S> {
             status: self.light,
             alerts: self.alerts.active(),
             faults,
+            late: false,
         };
         let json = reading.to_json();
         self.last_reading = Some(reading);

@@ -8,6 +8,9 @@ use core::fmt;
 
 use coldbench_protocol::{Position, ProbeRom};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::identity::Connection;
 
 /// Sensors, clock, light and random numbers of one board.
 pub trait Peripherals {
@@ -75,7 +78,7 @@ pub enum Light {
 
 /// Memory that survives a loss of power.
 ///
-/// [`Store::save`] must be atomic: after a loss of power at any moment the item is either the old one or the new one.
+/// Every change must be atomic: after a loss of power at any moment there is what was before or what was to be.
 pub trait Store {
     /// What was saved last; `None` when there is nothing or it is damaged.
     fn load(&mut self, item: Item) -> Option<Vec<u8>>;
@@ -86,30 +89,84 @@ pub trait Store {
     /// The old item is still there.
     fn save(&mut self, item: Item, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// Forgets the item, so that its bytes cannot be read from the flash chip any more.
+    /// The installed identity; `None` when there is none or it is damaged.
+    fn load_identity(&mut self) -> Option<Connection>;
+
+    /// Replaces the identity and forgets the key that waited for it.
     ///
     /// # Errors
-    /// The item may still be there.
-    fn erase(&mut self, item: Item) -> Result<(), StoreError>;
+    /// The old identity is still there.
+    fn save_identity(&mut self, identity: &Connection) -> Result<(), StoreError>;
+
+    /// The key that waits for its certificate, as PKCS#8 DER; `None` when none does.
+    fn load_pending_key(&mut self) -> Option<Zeroizing<Vec<u8>>>;
+
+    /// Replaces the key that waits.
+    ///
+    /// # Errors
+    /// The old key may still be there.
+    fn save_pending_key(&mut self, key_pkcs8_der: &[u8]) -> Result<(), StoreError>;
+
+    /// Forgets identity and keys, so that their bytes cannot be read from the flash chip any more.
+    ///
+    /// # Errors
+    /// They may still be there.
+    fn erase_credentials(&mut self) -> Result<(), StoreError>;
 }
 
-/// What is kept. Each item lies apart from the others: erasing the credentials leaves the calibration alone.
+/// What is kept as plain bytes. Each item lies apart from the others and from the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Item {
     /// Probes, lines and door polarity.
     Calibration,
     /// Interval and thresholds.
     Settings,
-    /// Keys, certificates, broker, thing name and network, all in one so that they change together. Secret.
-    Credentials,
 }
 
 impl Item {
     /// All items.
-    pub const ALL: [Item; 3] = [Item::Calibration, Item::Settings, Item::Credentials];
+    pub const ALL: [Item; 2] = [Item::Calibration, Item::Settings];
 
     /// Most bytes an item may have; a store offers at least this much for it.
     pub const MAX_LEN: usize = 8192;
+}
+
+/// Records that wait to be sent, oldest first, over a loss of power. A loss of power at any moment loses at most the
+/// record that is being pushed. When there is no more room the oldest ones give way and are counted.
+pub trait Backlog {
+    /// From now on records are this owner's. Those of another one stay, unsent, until they give way or their owner
+    /// comes back.
+    fn claim(&mut self, owner: u32);
+
+    /// Appends a record of at most 255 bytes.
+    ///
+    /// # Errors
+    /// It was not kept, and counts as dropped.
+    fn push(&mut self, record: &[u8]) -> Result<(), StoreError>;
+
+    /// The oldest record that waits. It stays until it is acknowledged.
+    fn oldest(&mut self) -> Option<Waiting>;
+
+    /// Takes out the record with this ticket, if it is still the oldest.
+    ///
+    /// # Errors
+    /// It may come again after the next start.
+    fn acknowledge(&mut self, ticket: u64) -> Result<(), StoreError>;
+
+    /// How many records wait.
+    fn waiting(&self) -> u32;
+
+    /// How many records gave way before they were sent, since the start.
+    fn dropped(&self) -> u32;
+}
+
+/// A record that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Names the record towards [`Backlog::acknowledge`].
+    pub ticket: u64,
+    /// What was pushed.
+    pub record: Vec<u8>,
 }
 
 /// Why the memory did not take it.

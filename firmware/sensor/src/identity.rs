@@ -1,7 +1,7 @@
 //! Who the board is in the cloud: key, certificate signing request and installed certificate.
 //!
-//! Everything is kept in one item of the store, so that each change happens whole or not at all. A new key waits beside
-//! the installed identity until its certificate comes; a failed installation leaves the board as it was.
+//! Each change happens whole or not at all. A new key waits beside the installed identity until its certificate comes; a
+//! failed installation leaves the board as it was.
 
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
@@ -10,23 +10,19 @@ use p256::{
     SecretKey,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey},
 };
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use x509_cert::{
     Certificate,
     der::{Decode, Encode},
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::{
-    hardware::{Item, Store},
-    kept, pem, request,
-};
+use crate::{hardware::Store, kept, pem, request};
 
 /// A random number is a key unless it is 0 or beyond the order of the curve: one in 2³². More tries mean no randomness.
 const KEY_TRIES: usize = 4;
 
-/// What an MQTT session needs. It has no `Debug`, because it holds the key.
+/// An installed identity: what an MQTT session needs. It has no `Debug`, because it holds the key.
 #[derive(Clone)]
 pub struct Connection {
     /// Name of the thing; also the MQTT client id.
@@ -48,55 +44,19 @@ pub struct Connection {
 }
 
 /// The keys and the identity that the board holds.
-#[derive(Default, Clone, Serialize, Deserialize)]
+#[derive(Default, Clone)]
 pub struct Credentials {
-    /// Made, and waiting for its certificate.
-    pending_key: Option<KeyBytes>,
-    installed: Option<Installed>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Installed {
-    key: KeyBytes,
-    thing_name: String,
-    endpoint: String,
-    port: u16,
-    readings_topic: String,
-    network: Network,
-    certificate_chain_der: Vec<Vec<u8>>,
-    ca_der: Vec<Vec<u8>>,
-}
-
-/// Scalar of a P-256 key, big endian. Wiped when dropped.
-#[derive(Clone, Serialize, Deserialize)]
-struct KeyBytes([u8; 32]);
-
-impl Drop for KeyBytes {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl KeyBytes {
-    fn of(key: &SecretKey) -> Self {
-        KeyBytes(key.to_bytes().into())
-    }
-
-    fn secret(&self) -> Option<SecretKey> {
-        SecretKey::from_slice(&self.0).ok()
-    }
-
-    /// Public key as DER `SubjectPublicKeyInfo`.
-    fn public_key_der(&self) -> Option<Vec<u8>> {
-        let der = self.secret()?.public_key().to_public_key_der().ok()?;
-        Some(der.into_vec())
-    }
+    /// Made, and waiting for its certificate; PKCS#8 DER.
+    pending_key: Option<Zeroizing<Vec<u8>>>,
+    installed: Option<Connection>,
 }
 
 impl Credentials {
     /// What the store holds; empty when there is nothing, or nothing that this firmware can read.
     pub fn load(store: &mut impl Store) -> Self {
-        kept::load(Item::Credentials, store).unwrap_or_default()
+        // The identity first: loading it finishes what a loss of power left half done.
+        let installed = store.load_identity();
+        Credentials { pending_key: store.load_pending_key(), installed }
     }
 
     /// Makes a key and the request (PEM) for its certificate. An installed identity stays until the new one comes; an
@@ -115,7 +75,12 @@ impl Credentials {
         let name = request::subject_name(subject)?;
         let key = random_key(fill_random)?;
         let csr_pem = request::csr_pem(name, &key)?;
-        self.replace(Credentials { pending_key: Some(KeyBytes::of(&key)), installed: self.installed.clone() }, store)?;
+        let key = pkcs8_der(&key)?;
+        store.save_pending_key(&key).map_err(kept::refusal)?;
+        if store.load_pending_key().as_ref() != Some(&key) {
+            return Err(kept::not_read_back());
+        }
+        self.pending_key = Some(key);
         Ok(csr_pem)
     }
 
@@ -130,14 +95,14 @@ impl Credentials {
         let certificate_chain_der = certificates(&install.certificate_pem)?;
         let ca_der = certificates(&install.ca_pem)?;
         let key = match &host_key_pem {
-            Some(pem) => host_key(pem)?,
-            None => self.waiting_or_installed_key().ok_or(Refusal::NoKey)?,
+            Some(pem) => pkcs8_der(&host_key(pem)?)?,
+            None => self.waiting_or_installed_key().ok_or(Refusal::NoKey)?.clone(),
         };
-        if certified_key_der(&certificate_chain_der)? != key.public_key_der().ok_or(Refusal::NoKey)? {
+        if certified_key_der(&certificate_chain_der)? != public_key_der(&key).ok_or(Refusal::NoKey)? {
             return Err(Refusal::KeyMismatch);
         }
-        let installed = Installed {
-            key,
+        let installed = Connection {
+            key_pkcs8_der: key,
             thing_name: install.thing_name,
             endpoint: install.endpoint,
             port: install.port,
@@ -146,7 +111,9 @@ impl Credentials {
             certificate_chain_der,
             ca_der,
         };
-        self.replace(Credentials { pending_key: None, installed: Some(installed) }, store)?;
+        // The store reads it back before it counts.
+        store.save_identity(&installed).map_err(kept::refusal)?;
+        *self = Credentials { pending_key: None, installed: Some(installed) };
         Ok(self.identity())
     }
 
@@ -155,14 +122,14 @@ impl Credentials {
     /// # Errors
     /// The store did not erase; they may still be there.
     pub fn erase(&mut self, store: &mut impl Store) -> Result<(), Refusal> {
-        store.erase(Item::Credentials).map_err(kept::refusal)?;
+        store.erase_credentials().map_err(kept::refusal)?;
         *self = Credentials::default();
         Ok(())
     }
 
     /// What the board holds, without any secret. The public key is that of a waiting key, if there is one.
     pub fn identity(&self) -> Identity {
-        let public_key_der = self.waiting_or_installed_key().and_then(|key| key.public_key_der());
+        let public_key_der = self.waiting_or_installed_key().and_then(|key| public_key_der(key));
         let installed = self.installed.as_ref();
         Identity {
             public_key_der,
@@ -180,30 +147,24 @@ impl Credentials {
 
     /// What a session needs; `None` while no identity is installed.
     pub fn connection(&self) -> Option<Connection> {
-        let installed = self.installed.clone()?;
-        let key = installed.key.secret()?.to_pkcs8_der().ok()?;
-        Some(Connection {
-            thing_name: installed.thing_name,
-            endpoint: installed.endpoint,
-            port: installed.port,
-            readings_topic: installed.readings_topic,
-            network: installed.network,
-            certificate_chain_der: installed.certificate_chain_der,
-            ca_der: installed.ca_der,
-            key_pkcs8_der: Zeroizing::new(key.as_bytes().to_vec()),
-        })
+        self.installed.clone()
     }
 
-    fn waiting_or_installed_key(&self) -> Option<KeyBytes> {
-        self.pending_key.clone().or_else(|| self.installed.as_ref().map(|one| one.key.clone()))
+    fn waiting_or_installed_key(&self) -> Option<&Zeroizing<Vec<u8>>> {
+        self.pending_key.as_ref().or_else(|| self.installed.as_ref().map(|one| &one.key_pkcs8_der))
     }
+}
 
-    /// Keeps the new credentials, and only then goes by them.
-    fn replace(&mut self, new: Credentials, store: &mut impl Store) -> Result<(), Refusal> {
-        kept::save(Item::Credentials, &new, store)?;
-        *self = new;
-        Ok(())
-    }
+/// PKCS#8 DER of a key.
+fn pkcs8_der(key: &SecretKey) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let der = key.to_pkcs8_der().map_err(|_| Refusal::NoKey)?;
+    Ok(Zeroizing::new(der.as_bytes().to_vec()))
+}
+
+/// Public key as DER `SubjectPublicKeyInfo`.
+fn public_key_der(key_pkcs8_der: &[u8]) -> Option<Vec<u8>> {
+    let key = SecretKey::from_pkcs8_der(key_pkcs8_der).ok()?;
+    Some(key.public_key().to_public_key_der().ok()?.into_vec())
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -222,10 +183,9 @@ fn random_key(mut fill_random: impl FnMut(&mut [u8])) -> Result<SecretKey, Refus
     Err(Refusal::Unsupported("the random number generator gives no random numbers".into()))
 }
 
-fn host_key(pem: &str) -> Result<KeyBytes, Refusal> {
-    let key = SecretKey::from_pkcs8_pem(pem)
-        .map_err(|_| Refusal::Invalid("the private key is not a P-256 key in PKCS#8 PEM".into()))?;
-    Ok(KeyBytes::of(&key))
+fn host_key(pem: &str) -> Result<SecretKey, Refusal> {
+    SecretKey::from_pkcs8_pem(pem)
+        .map_err(|_| Refusal::Invalid("the private key is not a P-256 key in PKCS#8 PEM".into()))
 }
 
 /// Every certificate of a PEM text, as DER; at least one, each of them readable.

@@ -4,7 +4,6 @@ use alloc::{format, vec, vec::Vec};
 
 use coldbench_protocol::Refusal;
 use serde::{Serialize, de::DeserializeOwned};
-use zeroize::Zeroizing;
 
 use crate::hardware::{Item, Store, StoreError};
 
@@ -13,7 +12,7 @@ const VERSION: u8 = 1;
 
 /// What the store holds; `None` when there is nothing, or nothing that this firmware can read.
 pub(crate) fn load<T: DeserializeOwned>(item: Item, store: &mut impl Store) -> Option<T> {
-    let kept = Zeroizing::new(store.load(item)?);
+    let kept = store.load(item)?;
     match kept.split_first() {
         Some((&VERSION, bytes)) => postcard::from_bytes(bytes).ok(),
         _ => None,
@@ -24,12 +23,12 @@ pub(crate) fn load<T: DeserializeOwned>(item: Item, store: &mut impl Store) -> O
 pub(crate) fn save<T: Serialize>(item: Item, value: &T, store: &mut impl Store) -> Result<(), Refusal> {
     let kept = encode(value)?;
     store.save(item, &kept).map_err(refusal)?;
-    let read_back = store.load(item).map(Zeroizing::new);
-    if read_back.as_deref() == Some(&*kept) {
-        Ok(())
-    } else {
-        Err(Refusal::Storage("what was read back is not what was written".into()))
-    }
+    if store.load(item).as_ref() == Some(&kept) { Ok(()) } else { Err(not_read_back()) }
+}
+
+/// What was written does not read back.
+pub(crate) fn not_read_back() -> Refusal {
+    Refusal::Storage("what was read back is not what was written".into())
 }
 
 /// A failure of the store as the tool is told it.
@@ -37,9 +36,8 @@ pub(crate) fn refusal(error: StoreError) -> Refusal {
     Refusal::Storage(format!("{error}"))
 }
 
-fn encode(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    // Filled in place: a vector that grows would leave copies of a key behind.
-    let mut kept = Zeroizing::new(vec![0; Item::MAX_LEN]);
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+    let mut kept = vec![0; Item::MAX_LEN];
     kept[0] = VERSION;
     let len = postcard::to_slice(value, &mut kept[1..]).map_err(|_| refusal(StoreError::Full))?.len();
     kept.truncate(1 + len);

@@ -13,6 +13,7 @@
 //! - [`relay`]: a line to the broker through the computer that the board is plugged into.
 //! - [`alerts`], [`payload`]: what is wrong, and the reading as one JSON string.
 //! - [`shared`]: one value for two tasks or threads.
+//! - [`backlog`]: readings that wait for a connection, and how they get to the broker.
 //! - [`flash`]: what is kept in flash memory, safe against a loss of power.
 //! - [`one_wire`], [`position`]: what is said on the bus of the probes, and by the position receiver.
 //!
@@ -28,6 +29,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod alerts;
+pub mod backlog;
 pub mod board;
 pub mod calibration;
 pub mod clock;

@@ -54,6 +54,10 @@ pub struct Reading {
     pub alerts: Vec<Alert>,
     /// The sensors that do not work.
     pub faults: Vec<SensorFault>,
+    /// It was kept while the board had no connection, and is sent late. Written only when it is so: otherwise the late
+    /// string is the one that went over USB.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub late: bool,
 }
 
 /// A sensor that does not work.
@@ -168,6 +172,7 @@ mod tests {
             status: Light::Amber,
             alerts: vec![Alert::SupplyWarning],
             faults: vec![SensorFault { sensor: Sensor::Outside, fault: FaultCode::NotADs18b20 }],
+            late: false,
         }
     }
 
@@ -181,6 +186,14 @@ mod tests {
                 + r#""door_open":false,"door_openings":1,"door_open_secs":1.2,"status":"amber","#
                 + r#""alerts":["supply_warning"],"faults":[{"sensor":"outside","fault":"not_a_ds18b20"}]}"#
         );
+    }
+
+    #[test]
+    fn a_late_reading_is_the_same_string_with_a_mark() {
+        let on_time = reading().to_json();
+        let late = Reading { late: true, ..reading() }.to_json();
+        assert_eq!(late, on_time.strip_suffix('}').unwrap().to_string() + r#","late":true}"#);
+        assert!(Reading::parse(&late).unwrap().late);
     }
 
     #[test]

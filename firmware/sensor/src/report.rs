@@ -17,12 +17,15 @@ pub(crate) struct Report<'a> {
     pub settings: &'a Settings,
     pub calibration_job: &'a str,
     pub rejected: &'a Rejected,
+    /// How many readings wait for a connection, and how many were dropped since the start.
+    pub backlog: (u32, u32),
     pub reading: Option<&'a Reading>,
 }
 
 impl Report<'_> {
     /// The document for `update`. A `null` removes what an earlier report said.
     pub(crate) fn to_json(&self) -> String {
+        let (waiting, dropped) = self.backlog;
         let reported = Reported {
             interval_secs: self.settings.interval_secs,
             thresholds: &self.settings.thresholds,
@@ -32,6 +35,7 @@ impl Report<'_> {
             mac: mac_text(&self.facts.mac),
             chip: &self.facts.chip,
             calibration_job: (!self.calibration_job.is_empty()).then_some(self.calibration_job),
+            backlog: (waiting > 0 || dropped > 0).then_some(BacklogSummary { waiting, dropped }),
             reading: self.reading.map(ReadingSummary::of),
         };
         // Writing plain data to memory cannot fail.
@@ -59,7 +63,15 @@ struct Reported<'a> {
     mac: String,
     chip: &'a str,
     calibration_job: Option<&'a str>,
+    backlog: Option<BacklogSummary>,
     reading: Option<ReadingSummary<'a>>,
+}
+
+/// Readings that were made without a connection.
+#[derive(Serialize)]
+struct BacklogSummary {
+    waiting: u32,
+    dropped: u32,
 }
 
 /// The last reading under the names of the payload, so that a tool can hold the two side by side.
@@ -125,6 +137,7 @@ mod tests {
             settings: &applied.settings,
             calibration_job: "",
             rejected: &applied.rejected,
+            backlog: (0, 0),
             reading: None,
         };
         let document: Value = serde_json::from_str(&report.to_json()).unwrap();

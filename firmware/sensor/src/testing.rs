@@ -1,19 +1,35 @@
 //! Hardware and store for tests, all in memory.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
 use coldbench_protocol::{Position, ProbeRom};
+use zeroize::Zeroizing;
 
 use crate::{
     ds18b20,
-    hardware::{BoardFacts, Item, Light, Peripherals, Store, StoreError},
+    hardware::{Backlog, BoardFacts, Item, Light, Peripherals, Store, StoreError, Waiting},
+    identity::Connection,
 };
 
 /// A store in memory that can be told to fail.
 #[derive(Default, Clone)]
 pub struct Memory {
     pub items: BTreeMap<Item, Vec<u8>>,
+    pub identity: Option<Connection>,
+    pub pending_key: Option<Zeroizing<Vec<u8>>>,
+    pub backlog: VecDeque<Waiting>,
+    pub owner: u32,
+    pub pushed: u64,
     pub fails: bool,
+}
+
+impl Memory {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.fails { Err(StoreError::Save) } else { Ok(()) }
+    }
 }
 
 impl Store for Memory {
@@ -22,19 +38,67 @@ impl Store for Memory {
     }
 
     fn save(&mut self, item: Item, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.fails {
-            return Err(StoreError::Save);
-        }
+        self.check()?;
         self.items.insert(item, bytes.to_vec());
         Ok(())
     }
 
-    fn erase(&mut self, item: Item) -> Result<(), StoreError> {
-        if self.fails {
-            return Err(StoreError::Erase);
-        }
-        self.items.remove(&item);
+    fn load_identity(&mut self) -> Option<Connection> {
+        self.identity.clone()
+    }
+
+    fn save_identity(&mut self, identity: &Connection) -> Result<(), StoreError> {
+        self.check()?;
+        (self.identity, self.pending_key) = (Some(identity.clone()), None);
         Ok(())
+    }
+
+    fn load_pending_key(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        self.pending_key.clone()
+    }
+
+    fn save_pending_key(&mut self, key_pkcs8_der: &[u8]) -> Result<(), StoreError> {
+        self.check()?;
+        self.pending_key = Some(Zeroizing::new(key_pkcs8_der.to_vec()));
+        Ok(())
+    }
+
+    fn erase_credentials(&mut self) -> Result<(), StoreError> {
+        self.check().map_err(|_| StoreError::Erase)?;
+        (self.identity, self.pending_key) = (None, None);
+        Ok(())
+    }
+}
+
+impl Backlog for Memory {
+    fn claim(&mut self, owner: u32) {
+        if self.owner != owner {
+            (self.owner, self.backlog) = (owner, VecDeque::new());
+        }
+    }
+
+    fn push(&mut self, record: &[u8]) -> Result<(), StoreError> {
+        self.check()?;
+        self.pushed += 1;
+        self.backlog.push_back(Waiting { ticket: self.pushed, record: record.to_vec() });
+        Ok(())
+    }
+
+    fn oldest(&mut self) -> Option<Waiting> {
+        self.backlog.front().cloned()
+    }
+
+    fn acknowledge(&mut self, ticket: u64) -> Result<(), StoreError> {
+        self.backlog.retain(|waiting| waiting.ticket != ticket);
+        Ok(())
+    }
+
+    fn waiting(&self) -> u32 {
+        self.backlog.len() as u32
+    }
+
+    fn dropped(&self) -> u32 {
+        0
     }
 }
 

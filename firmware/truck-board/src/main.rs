@@ -130,10 +130,11 @@ fn poll(board: &mut TruckBoard, links: &mut Links, network: &Network) {
     for event in board.poll() {
         links.pass_on(&event);
         if let Event::Reading { json, dated: true } = event {
-            network.publish(json);
+            board.send_reading(json, network.outbox());
             network.report(board.reported());
         }
     }
+    board.tend_backlog(network.outbox());
     while let Some(news) = network.next() {
         let (report_due, log) = board.hear(news);
         if report_due.0 {

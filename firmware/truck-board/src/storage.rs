@@ -1,19 +1,18 @@
 //! The flash memory: where the partitions lie, what is kept in them, and the app image that runs.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
-use coldbench_sensor::{
-    flash::{FlashError, Layout, NorFlash, Records, SECTOR_LEN, app_image},
-    hardware::{Item, Store, StoreError},
-};
+use coldbench_sensor::flash::{BoardFlash, FlashError, Layout, NorFlash, SECTOR_LEN, app_image};
 use esp_bootloader_esp_idf::partitions::{self, PARTITION_TABLE_MAX_LEN, PartitionEntry, PartitionTable};
 use esp_hal::peripherals::FLASH;
 use esp_storage::FlashStorage;
 
+/// What the board keeps, on its own chip.
+pub type BoardStore = BoardFlash<Chip>;
+
 /// What the board found in its flash memory.
 pub struct Storage {
-    /// Items that survive a loss of power.
+    /// What survives a loss of power.
     pub store: BoardStore,
     /// Digest of the app image that runs; `None` when flash memory and partition table do not show one.
     pub image_sha256: Option<[u8; 32]>,
@@ -25,19 +24,19 @@ impl Storage {
         let mut chip = Chip(FlashStorage::new(flash));
         let mut buffer = [0; PARTITION_TABLE_MAX_LEN];
         let Ok(table) = partitions::read_partition_table(&mut chip.0, &mut buffer) else {
-            return Storage { store: BoardStore(None), image_sha256: None };
+            return Storage { store: BoardFlash::new(chip, None), image_sha256: None };
         };
         let running = table.booted_partition().ok().flatten().map(range);
         let image_sha256 =
             running.and_then(|partition| app_image::digest(|at, bytes| chip.read_mapped(at, bytes), partition));
-        let records = layout(&table).map(|layout| Records::new(chip, layout));
-        Storage { store: BoardStore(records), image_sha256 }
+        let layout = layout(&table);
+        Storage { store: BoardFlash::new(chip, layout), image_sha256 }
     }
 }
 
 fn layout(table: &PartitionTable<'_>) -> Option<Layout> {
     let named = |name: &str| table.iter().find(|entry| entry.label_as_str() == name).map(range);
-    Layout::new(named("nvs")?, named("calib")?)
+    Layout::new(named("nvs")?, named("calib")?, named("backlog"))
 }
 
 fn range(partition: PartitionEntry) -> Range<u32> {
@@ -45,7 +44,7 @@ fn range(partition: PartitionEntry) -> Range<u32> {
 }
 
 /// The chip's flash memory. While it erases or programs, interrupts wait: up to 0.3 s for a sector.
-struct Chip(FlashStorage<'static>);
+pub struct Chip(FlashStorage<'static>);
 
 impl Chip {
     /// Reads the app image through the cache, in clear text. The ROM's own read fetches 16 bytes at a time, which for
@@ -66,29 +65,5 @@ impl NorFlash for Chip {
 
     fn erase_sector(&mut self, address: u32) -> Result<(), FlashError> {
         self.0.erase(address, address.saturating_add(SECTOR_LEN)).map_err(|_| FlashError)
-    }
-}
-
-/// The records; `None` when the partition table has no place for them. Then nothing is kept, and the tool is told so.
-pub struct BoardStore(Option<Records<Chip>>);
-
-impl BoardStore {
-    /// Whether there is a place for records.
-    pub fn is_usable(&self) -> bool {
-        self.0.is_some()
-    }
-}
-
-impl Store for BoardStore {
-    fn load(&mut self, item: Item) -> Option<Vec<u8>> {
-        self.0.as_mut()?.load(item)
-    }
-
-    fn save(&mut self, item: Item, bytes: &[u8]) -> Result<(), StoreError> {
-        self.0.as_mut().ok_or(StoreError::Save)?.save(item, bytes)
-    }
-
-    fn erase(&mut self, item: Item) -> Result<(), StoreError> {
-        self.0.as_mut().ok_or(StoreError::Erase)?.erase(item)
     }
 }

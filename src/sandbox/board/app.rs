@@ -9,12 +9,18 @@ use coldbench_protocol::{
 };
 use coldbench_sensor::{
     board::{Board, Effect, Event, ReportDue},
+    flash::BoardFlash,
     hardware::BoardFacts,
 };
 
 use super::{
-    boot, control::Shared, flash::Flash, network::Network, peripherals::ImitatedPeripherals, rom::SYNC_PATTERN,
-    store::FlashStore,
+    boot,
+    control::Shared,
+    flash::{Chip, Flash},
+    network::Network,
+    peripherals::ImitatedPeripherals,
+    rom::SYNC_PATTERN,
+    store,
 };
 
 /// Enough to hold a whole synchronisation packet.
@@ -35,7 +41,7 @@ pub(super) enum Next {
 
 /// The running app.
 pub(super) struct App {
-    board: Board<ImitatedPeripherals, FlashStore>,
+    board: Board<ImitatedPeripherals, BoardFlash<Chip>>,
     decoder: Decoder,
     tail: Vec<u8>,
 }
@@ -58,7 +64,7 @@ impl App {
             reset_reason: reset_reason.to_owned(),
         };
         let peripherals = ImitatedPeripherals::new(shared, identity.seed, facts);
-        let board = Board::new(peripherals, FlashStore::new(flash, image.partitions));
+        let board = Board::new(peripherals, store::open(flash, &image.partitions));
         answer(0, Ok(Response::Hello(board.hello())), say);
         App { board, decoder: Decoder::new(), tail: Vec::new() }
     }
@@ -93,13 +99,14 @@ impl App {
                 Event::Reading { json, dated } => {
                     say(&frame::encode(Channel::Reading, json.as_bytes()));
                     if dated {
-                        network.publish(json);
+                        self.board.send_reading(json, network.outbox());
                         network.report(self.board.reported());
                     }
                 }
                 Event::Log(text) => say(&frame::encode(Channel::Log, text.as_bytes())),
             }
         }
+        self.board.tend_backlog(network.outbox());
         self.follow_network(network, say);
         Next::Run
     }

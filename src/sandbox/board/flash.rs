@@ -5,8 +5,10 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::Path,
+    sync::Arc,
 };
 
+use coldbench_sensor::flash::{FlashError, NorFlash};
 use md5::{Digest, Md5};
 
 /// Size of the chip, in bytes.
@@ -86,6 +88,26 @@ impl Flash {
             done += step;
         }
         Ok(())
+    }
+}
+
+/// The chip as the board's own code reaches it.
+#[derive(Debug, Clone)]
+pub(super) struct Chip(pub(super) Arc<Flash>);
+
+impl NorFlash for Chip {
+    fn read(&mut self, address: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        let len = u32::try_from(bytes.len()).map_err(|_| FlashError)?;
+        bytes.copy_from_slice(&self.0.read(address, len).map_err(|_| FlashError)?);
+        Ok(())
+    }
+
+    fn program(&mut self, address: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        self.0.program(address, bytes).map_err(|_| FlashError)
+    }
+
+    fn erase_sector(&mut self, address: u32) -> Result<(), FlashError> {
+        self.0.erase(address, SECTOR_BYTES).map_err(|_| FlashError)
     }
 }
 

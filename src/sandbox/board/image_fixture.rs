@@ -12,8 +12,12 @@ pub(crate) const APP_OFFSET: u32 = 0x2_0000;
 /// Label, type, subtype, offset, length.
 pub(crate) type Row<'a> = (&'a str, u8, u8, u32, u32);
 
-pub(crate) const ROWS: [Row<'static>; 3] =
-    [("nvs", 1, 2, 0x9000, 0x6000), ("calib", 1, 0x40, 0xf000, 0x2000), ("factory", 0, 0, APP_OFFSET, 0x20_0000)];
+pub(crate) const ROWS: [Row<'static>; 4] = [
+    ("nvs", 1, 2, 0x9000, 0xc000),
+    ("calib", 1, 0x40, 0x1_8000, 0x6000),
+    ("factory", 0, 0, APP_OFFSET, 0x20_0000),
+    ("backlog", 1, 0x40, 0x30_0000, 0x10_0000),
+];
 
 /// Boot loader image: a header and one segment.
 pub(crate) fn bootloader_image() -> Vec<u8> {

@@ -35,8 +35,8 @@ use super::{
     uplink::{self, Way},
 };
 
-/// One hour of readings at an interval of 5 s.
-const OUTBOX: Limits = Limits { readings: 720, reports: 4 };
+/// What is not acknowledged within seconds waits in flash memory.
+const OUTBOX: Limits = Limits { readings: 16, reports: 4 };
 /// Messages to the app that may wait.
 const MAX_NEWS: usize = 64;
 /// What the app wants of the network.
@@ -72,7 +72,7 @@ impl Network {
     }
 
     /// Connects with this identity from now on; `None` disconnects. What the last identity did not send is dropped, as
-    /// it is when a board restarts.
+    /// it is when a board restarts: a reading at most.
     pub(super) fn connect(&mut self, connection: Option<Connection>) {
         if connection.is_none() && !self.is_wanted() {
             return;
@@ -109,11 +109,9 @@ impl Network {
         self.relay.with(Relay::to_send)
     }
 
-    /// Queues a reading while an identity is installed.
-    pub(super) fn publish(&mut self, json: String) {
-        if self.is_wanted() && self.outbox.with(|outbox| outbox.push_reading(json)).is_err() {
-            tracing::warn!("a reading of the imitated board is too long for MQTT");
-        }
+    /// Where the board puts what is to be sent.
+    pub(super) fn outbox(&self) -> &Mutex<Outbox> {
+        &self.outbox
     }
 
     /// Queues the reported state while an identity is installed.
@@ -235,7 +233,8 @@ impl Worker {
         line: impl AsyncRead + AsyncWrite + Unpin,
         stop: impl Future<Output = ()>,
     ) -> Outcome {
-        let config = SessionConfig::of(connection);
+        let config = SessionConfig::new(connection.thing_name.as_str(), connection.readings_topic.as_str());
+        let config = config.with_last_will();
         let clock = TokioClock(Instant::now());
         let session = Session { config: &config, clock: &clock, outbox: &*self.outbox };
         let mut line = FromTokio::new(line);

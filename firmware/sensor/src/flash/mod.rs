@@ -1,45 +1,43 @@
 //! What the board keeps in flash memory, safe against a loss of power at any moment.
 //!
-//! Each item has two slots of [`SLOT_SECTORS`] sectors. Saving erases the slot that does not hold the current record,
-//! writes the payload behind the header's place and the header last: before the last word is written the slot counts
-//! for nothing and the other one stands; after it the new record has the higher sequence number and counts.
+//! - [`nvs`]: identity and settings, in the format of ESP-IDF's NVS library, so that other tools can read them.
+//! - [`record`]: the calibration, in two slots of a partition of its own, which reflashing never touches.
+//! - [`ring`]: the readings that wait for a connection.
+//! - [`app_image`]: the image that runs.
 //!
-//! A record is `magic, sequence, length, CRC-32` (little-endian words), then the payload, filled up to a whole word.
-//! The CRC is over sequence, length and payload, so neither a half-erased nor a half-written slot passes.
-//!
-//! The `calib` partition holds the calibration, the `nvs` partition the rest, one item after the other; see
-//! [`Layout`].
+//! [`BoardFlash`] is all of it on one chip: the board's [`Store`] and its [`Backlog`].
 
 pub mod app_image;
+mod nvs;
+mod record;
+mod ring;
 #[cfg(test)]
 mod tests;
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 use core::ops::Range;
 
-use crc::{CRC_32_ISO_HDLC, Crc};
+use zeroize::Zeroizing;
 
-use crate::hardware::{Item, Store, StoreError};
+use crate::{
+    hardware::{Backlog, Item, Store, StoreError, Waiting},
+    identity::Connection,
+};
+use nvs::Nvs;
+use ring::Ring;
 
 /// Bytes that are erased together.
 pub const SECTOR_LEN: u32 = 4096;
 
-/// Sectors of one slot: room for [`Item::MAX_LEN`] and the header.
-pub const SLOT_SECTORS: u32 = 3;
+/// Least size of the `nvs` partition: two identities of the largest size while one takes the other's place, settings
+/// and a spare page, in bytes.
+pub const MIN_NVS_LEN: u32 = 12 * SECTOR_LEN;
 
-/// Bytes that the board needs of the `nvs` partition: settings and credentials, two slots each.
-pub const NVS_LEN: u32 = 2 * ITEM_LEN;
+/// Bytes that the board needs of the `calib` partition.
+pub const CALIBRATION_LEN: u32 = record::LEN;
 
-/// Bytes that the board needs of the `calib` partition: the calibration, two slots.
-pub const CALIBRATION_LEN: u32 = ITEM_LEN;
-
-const SLOT_LEN: u32 = SLOT_SECTORS * SECTOR_LEN;
-const ITEM_LEN: u32 = 2 * SLOT_LEN;
-const HEADER_LEN: u32 = 16;
-const MAGIC: u32 = u32::from_le_bytes(*b"CBr1");
-const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-
-const _: () = assert!(Item::MAX_LEN as u32 + HEADER_LEN <= SLOT_LEN, "an item must fit in its slot");
+/// Least size of the `backlog` partition: one sector to write and one to give way, in bytes.
+pub const MIN_BACKLOG_LEN: u32 = 2 * SECTOR_LEN;
 
 /// NOR flash memory: erasing sets bits, programming clears them. Addresses count from the start of the chip.
 pub trait NorFlash {
@@ -49,7 +47,8 @@ pub trait NorFlash {
     /// The chip did not answer.
     fn read(&mut self, address: u32, bytes: &mut [u8]) -> Result<(), FlashError>;
 
-    /// Programs at an address that is a multiple of four; the length is one too.
+    /// Programs at an address that is a multiple of four; the length is one too. A word may be programmed again to
+    /// clear more of its bits.
     ///
     /// # Errors
     /// The chip did not take it; any part may have been programmed.
@@ -71,48 +70,49 @@ pub struct FlashError;
 pub struct Layout {
     nvs: Range<u32>,
     calibration: Range<u32>,
+    backlog: Option<Range<u32>>,
 }
 
 impl Layout {
-    /// Takes the ranges of the partitions `nvs` and `calib`; `None` when they are too small, overlap or do not start
-    /// at a sector, so that nothing else is ever erased.
-    pub fn new(nvs: Range<u32>, calibration: Range<u32>) -> Option<Self> {
+    /// Takes the ranges of the partitions `nvs`, `calib` and `backlog`, which a board may lack. `None` when they are
+    /// too small, overlap or do not start and end at a sector, so that nothing else is ever erased.
+    pub fn new(nvs: Range<u32>, calibration: Range<u32>, backlog: Option<Range<u32>>) -> Option<Self> {
         let fits = |range: &Range<u32>, needed: u32| {
             range.start.is_multiple_of(SECTOR_LEN)
+                && range.end.is_multiple_of(SECTOR_LEN)
                 && range.end.checked_sub(range.start).is_some_and(|len| len >= needed)
         };
-        let apart = nvs.end <= calibration.start || calibration.end <= nvs.start;
-        (fits(&nvs, NVS_LEN) && fits(&calibration, CALIBRATION_LEN) && apart).then_some(Layout { nvs, calibration })
-    }
-
-    /// Addresses of the two slots of an item.
-    fn slots(&self, item: Item) -> [u32; 2] {
-        let first = match item {
-            Item::Calibration => self.calibration.start,
-            Item::Settings => self.nvs.start,
-            Item::Credentials => self.nvs.start + ITEM_LEN,
-        };
-        [first, first + SLOT_LEN]
+        let all_fit = fits(&nvs, MIN_NVS_LEN)
+            && fits(&calibration, CALIBRATION_LEN)
+            && backlog.as_ref().is_none_or(|range| fits(range, MIN_BACKLOG_LEN));
+        let apart = |a: &Range<u32>, b: &Range<u32>| a.end <= b.start || b.end <= a.start;
+        let all_apart = apart(&nvs, &calibration)
+            && backlog.as_ref().is_none_or(|range| apart(range, &nvs) && apart(range, &calibration));
+        (all_fit && all_apart).then_some(Layout { nvs, calibration, backlog })
     }
 }
 
-/// The board's items as records in flash memory.
-pub struct Records<F> {
+/// Everything the board keeps, on one chip.
+pub struct BoardFlash<F> {
     flash: F,
-    layout: Layout,
+    /// `None` when the partition table has no place for it: then nothing is kept, and whoever asks is told so.
+    layout: Option<Layout>,
+    /// `None` without a partition for it.
+    ring: Option<Ring>,
+    /// Readings that found no place because there is no ring.
+    homeless: u32,
 }
 
-/// A whole record in one of the two slots.
-struct Record {
-    slot: usize,
-    sequence: u32,
-    payload: Vec<u8>,
-}
+impl<F: NorFlash> BoardFlash<F> {
+    /// What lies in these partitions of this chip; without them nothing is kept.
+    pub fn new(flash: F, layout: Option<Layout>) -> Self {
+        let ring = layout.as_ref().and_then(|layout| layout.backlog.clone()).map(Ring::new);
+        BoardFlash { flash, layout, ring, homeless: 0 }
+    }
 
-impl<F: NorFlash> Records<F> {
-    /// Records in these partitions of this chip.
-    pub fn new(flash: F, layout: Layout) -> Self {
-        Records { flash, layout }
+    /// Whether there is a place for what is kept.
+    pub fn is_usable(&self) -> bool {
+        self.layout.is_some()
     }
 
     /// The chip, for whoever needs another part of it.
@@ -120,98 +120,108 @@ impl<F: NorFlash> Records<F> {
         &mut self.flash
     }
 
-    /// The record that counts: the one with the higher sequence number.
-    fn current(&mut self, item: Item) -> Option<Record> {
-        let [first, second] = self.layout.slots(item);
-        let first = self.read_slot(first).map(|(sequence, payload)| Record { slot: 0, sequence, payload });
-        let second = self.read_slot(second).map(|(sequence, payload)| Record { slot: 1, sequence, payload });
-        match (first, second) {
-            // Numbers wrap around, so the distance decides, not the size.
-            (Some(first), Some(second)) if is_newer(second.sequence, first.sequence) => Some(second),
-            (Some(first), _) => Some(first),
-            (None, second) => second,
-        }
+    fn nvs(&mut self) -> Result<Nvs<'_, F>, StoreError> {
+        let layout = self.layout.as_ref().ok_or(StoreError::Save)?;
+        Nvs::open(&mut self.flash, layout.nvs.clone())
     }
 
-    fn read_slot(&mut self, address: u32) -> Option<(u32, Vec<u8>)> {
-        let mut header = [0; HEADER_LEN as usize];
-        self.flash.read(address, &mut header).ok()?;
-        let (words, _) = header.as_chunks::<4>();
-        let [magic, sequence, len, checksum] = *words else { return None };
-        let payload_len = u32::from_le_bytes(len) as usize;
-        if u32::from_le_bytes(magic) != MAGIC || payload_len > Item::MAX_LEN {
-            return None;
-        }
-        let mut payload = vec![0; payload_len.next_multiple_of(4)];
-        self.flash.read(address + HEADER_LEN, &mut payload).ok()?;
-        payload.truncate(payload_len);
-        let sequence = u32::from_le_bytes(sequence);
-        (checksum_of(sequence, &payload) == u32::from_le_bytes(checksum)).then_some((sequence, payload))
+    fn scrub(&mut self) -> Result<(), StoreError> {
+        let layout = self.layout.as_ref().ok_or(StoreError::Save)?;
+        nvs::scrub(&mut self.flash, layout.nvs.clone())
     }
 
-    fn write_slot(&mut self, address: u32, sequence: u32, payload: &[u8]) -> Result<(), FlashError> {
-        let used = (HEADER_LEN + payload.len() as u32).next_multiple_of(SECTOR_LEN);
-        // The sector with the header goes first: from then on the old record in this slot counts for nothing.
-        self.erase_sectors(address, used / SECTOR_LEN)?;
-
-        let mut padded = payload.to_vec();
-        padded.resize(payload.len().next_multiple_of(4), 0xff);
-        self.flash.program(address + HEADER_LEN, &padded)?;
-
-        let header = [MAGIC, sequence, payload.len() as u32, checksum_of(sequence, payload)].map(u32::to_le_bytes);
-        self.flash.program(address, header.as_flattened())
-    }
-
-    fn erase_sectors(&mut self, address: u32, sectors: u32) -> Result<(), FlashError> {
-        (0..sectors).try_for_each(|sector| self.flash.erase_sector(address + sector * SECTOR_LEN))
+    fn calibration_start(&self) -> Option<u32> {
+        Some(self.layout.as_ref()?.calibration.start)
     }
 }
 
-impl<F: NorFlash> Store for Records<F> {
+impl<F: NorFlash> Store for BoardFlash<F> {
     fn load(&mut self, item: Item) -> Option<Vec<u8>> {
-        self.current(item).map(|record| record.payload)
+        match item {
+            Item::Calibration => {
+                let start = self.calibration_start()?;
+                record::load(&mut self.flash, start)
+            }
+            Item::Settings => self.nvs().ok()?.settings(),
+        }
     }
 
     fn save(&mut self, item: Item, bytes: &[u8]) -> Result<(), StoreError> {
         if bytes.len() > Item::MAX_LEN {
             return Err(StoreError::Full);
         }
-        let (slot, sequence) = match self.current(item) {
-            Some(record) if record.payload == bytes => return Ok(()),
-            Some(record) => (1 - record.slot, record.sequence.wrapping_add(1)),
-            None => (0, 0),
-        };
-        let address = self.layout.slots(item)[slot];
-        self.write_slot(address, sequence, bytes).map_err(|_| StoreError::Save)?;
-        // A worn cell shows only when it is read.
-        match self.read_slot(address) {
-            Some((_, written)) if written == bytes => Ok(()),
-            _ => {
-                // The old record must stay the one that counts.
-                let _ = self.flash.erase_sector(address);
-                Err(StoreError::Save)
+        match item {
+            Item::Calibration => {
+                let start = self.calibration_start().ok_or(StoreError::Save)?;
+                record::save(&mut self.flash, start, bytes)
             }
+            Item::Settings => self.nvs()?.set_settings(bytes),
         }
     }
 
-    fn erase(&mut self, item: Item) -> Result<(), StoreError> {
-        let slots = self.layout.slots(item);
-        // The slot that does not count goes first: a loss of power in between must not bring an older record back.
-        let current = self.current(item).map_or(1, |record| record.slot);
-        let in_order = [slots[1 - current], slots[current]];
-        in_order.into_iter().try_for_each(|slot| self.erase_sectors(slot, SLOT_SECTORS)).map_err(|_| StoreError::Erase)
+    fn load_identity(&mut self) -> Option<Connection> {
+        // Whatever a loss of power left half done is finished first.
+        let identity = self.nvs().ok().and_then(|mut nvs| {
+            let _ = nvs.tidy();
+            nvs.identity()
+        });
+        let _ = self.scrub();
+        identity
+    }
+
+    fn save_identity(&mut self, identity: &Connection) -> Result<(), StoreError> {
+        let saved = self.nvs()?.set_identity(identity);
+        let scrubbed = self.scrub();
+        // From the switch on the new identity counts; what is left of the old one goes with the next start.
+        saved.map(|()| drop(scrubbed))
+    }
+
+    fn load_pending_key(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        self.nvs().ok()?.pending_key()
+    }
+
+    fn save_pending_key(&mut self, key_pkcs8_der: &[u8]) -> Result<(), StoreError> {
+        self.nvs()?.set_pending_key(key_pkcs8_der)?;
+        self.scrub()
+    }
+
+    fn erase_credentials(&mut self) -> Result<(), StoreError> {
+        self.nvs().and_then(|mut nvs| nvs.erase_credentials()).map_err(|_| StoreError::Erase)?;
+        self.scrub().map_err(|_| StoreError::Erase)
     }
 }
 
-/// Whether `a` was given after `b`. Numbers wrap around, so the distance decides, not the size.
-fn is_newer(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b).cast_signed() > 0
-}
+impl<F: NorFlash> Backlog for BoardFlash<F> {
+    fn claim(&mut self, owner: u32) {
+        if let Some(ring) = &mut self.ring {
+            ring.claim(&mut self.flash, owner);
+        }
+    }
 
-fn checksum_of(sequence: u32, payload: &[u8]) -> u32 {
-    let mut digest = CRC.digest();
-    digest.update(&sequence.to_le_bytes());
-    digest.update(&(payload.len() as u32).to_le_bytes());
-    digest.update(payload);
-    digest.finalize()
+    fn push(&mut self, record: &[u8]) -> Result<(), StoreError> {
+        let Some(ring) = &mut self.ring else {
+            self.homeless = self.homeless.saturating_add(1);
+            return Err(StoreError::Full);
+        };
+        ring.push(&mut self.flash, record)
+    }
+
+    fn oldest(&mut self) -> Option<Waiting> {
+        self.ring.as_mut()?.oldest(&mut self.flash)
+    }
+
+    fn acknowledge(&mut self, ticket: u64) -> Result<(), StoreError> {
+        match &mut self.ring {
+            Some(ring) => ring.acknowledge(&mut self.flash, ticket),
+            None => Ok(()),
+        }
+    }
+
+    fn waiting(&self) -> u32 {
+        self.ring.as_ref().map_or(0, Ring::waiting)
+    }
+
+    fn dropped(&self) -> u32 {
+        self.ring.as_ref().map_or(self.homeless, Ring::dropped)
+    }
 }

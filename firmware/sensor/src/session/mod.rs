@@ -41,7 +41,7 @@ pub use news::News;
 pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 
-use crate::{identity::Connection, shared::Shared};
+use crate::shared::Shared;
 use topics::ShadowTopics;
 use wire::{Wake, Wire};
 
@@ -89,13 +89,8 @@ impl SessionConfig {
         }
     }
 
-    /// The session of an installed identity, as [`new`](Self::new), with the will that tells the fleet of a board that
-    /// is lost: [`LOST`] on `<readings topic>/online`.
-    pub fn of(connection: &Connection) -> Self {
-        Self::new(connection.thing_name.as_str(), connection.readings_topic.as_str()).with_last_will()
-    }
-
-    fn with_last_will(self) -> Self {
+    /// With the will that tells the fleet of a board that is lost: [`LOST`] on `<readings topic>/online`.
+    pub fn with_last_will(self) -> Self {
         let will = Will { topic: topics::online(&self.readings_topic), payload: LOST.into() };
         Self { will: Some(will), ..self }
     }
@@ -171,8 +166,18 @@ impl<C: Clock, O: Shared<Outbox>> Session<'_, C, O> {
             deadline_millis: None,
             outcome: Outcome { end: Ok(()), was_online: false, acknowledged: 0, ignored: 0 },
         };
+        let _offline = OfflineAtEnd(self.outbox);
         let end = running.run(pin!(stop)).await;
         Outcome { end, ..running.outcome }
+    }
+}
+
+/// Tells the outbox that the session is over, however it ends.
+struct OfflineAtEnd<'a, O: Shared<Outbox>>(&'a O);
+
+impl<O: Shared<Outbox>> Drop for OfflineAtEnd<'_, O> {
+    fn drop(&mut self) {
+        self.0.with(|outbox| outbox.set_online(false));
     }
 }
 
@@ -253,6 +258,7 @@ impl<L: Read + Write, C: Clock, O: Shared<Outbox>, H: FnMut(Event<'_>)> Running<
             (Awaiting::Suback, Packet::V3_1_1Suback(suback)) => {
                 self.check_granted(&suback)?;
                 self.outcome.was_online = true;
+                self.outbox.with(|outbox| outbox.set_online(true));
                 (self.handle)(Event::Online);
                 self.ask_for_shadow().await
             }
@@ -326,7 +332,9 @@ impl<L: Read + Write, C: Clock, O: Shared<Outbox>, H: FnMut(Event<'_>)> Running<
         };
         let packet_id = self.wire.packet_id()?;
         let message = match kind {
-            Kind::Reading => publish(&self.config.readings_topic, payload, packet_id, "readings topic")?,
+            Kind::Reading | Kind::LateReading => {
+                publish(&self.config.readings_topic, payload, packet_id, "readings topic")?
+            }
             Kind::Report => publish(&self.topics.update(), payload, packet_id, "thing name")?,
         };
         self.wire.send(message).await?;

@@ -34,3 +34,23 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Kind;
+
+    #[test]
+    fn what_the_board_has_to_hear_is_told_and_nothing_else() {
+        assert_eq!(News::of(Event::Online), Some(News::Online));
+        for desired in [ShadowNews::Delta, ShadowNews::GetAccepted] {
+            assert_eq!(News::of(Event::Shadow(desired, b"{}")), Some(News::Shadow("{}".into())));
+        }
+        let rejected = News::of(Event::Shadow(ShadowNews::UpdateRejected, b"{\"code\":400}"));
+        assert_eq!(rejected, Some(News::Log("shadow update rejected: {\"code\":400}".into())));
+        for quiet in [ShadowNews::UpdateAccepted, ShadowNews::GetRejected] {
+            assert_eq!(News::of(Event::Shadow(quiet, b"{}")), None);
+        }
+        assert_eq!(News::of(Event::Acknowledged(Kind::Reading)), None);
+    }
+}

@@ -13,6 +13,8 @@ pub const MAX_PAYLOAD_BYTES: usize = 8 * 1024;
 pub enum Kind {
     /// To the readings topic.
     Reading,
+    /// To the readings topic, too: one that was kept without a connection.
+    LateReading,
     /// To the shadow's `update` topic.
     Report,
 }
@@ -54,11 +56,14 @@ pub struct Limits {
 
 /// What waits to be sent. A message leaves when the broker has acknowledged it, so a broken session loses none; it
 /// may arrive twice, and readings carry a sequence number for that. Readings keep their order, and reports theirs;
-/// reports go first, because an operator waits for them.
+/// reports go first, because an operator waits for them, and late readings last, one at a time.
 #[derive(Debug)]
 pub struct Outbox {
     reports: Lane,
     readings: Lane,
+    late: Lane,
+    late_acknowledged: bool,
+    is_online: bool,
     next_ticket: u64,
     waker: Option<Waker>,
 }
@@ -73,7 +78,15 @@ struct Lane {
 impl Outbox {
     /// An empty outbox. A limit of 0 counts as 1.
     pub fn new(limits: Limits) -> Self {
-        Self { reports: Lane::new(limits.reports), readings: Lane::new(limits.readings), next_ticket: 0, waker: None }
+        Self {
+            reports: Lane::new(limits.reports),
+            readings: Lane::new(limits.readings),
+            late: Lane::new(1),
+            late_acknowledged: false,
+            is_online: false,
+            next_ticket: 0,
+            waker: None,
+        }
     }
 
     /// Queues a reading. When the outbox is full the oldest reading is dropped and counted.
@@ -92,21 +105,63 @@ impl Outbox {
         self.push(Kind::Report, payload.into())
     }
 
+    /// Puts a late reading, shorter than [`MAX_PAYLOAD_BYTES`], in its only place.
+    pub fn push_late(&mut self, payload: impl Into<Vec<u8>>) {
+        let payload = payload.into();
+        debug_assert!(payload.len() <= MAX_PAYLOAD_BYTES, "a reading is made by the board");
+        // Too long, it would be refused; nothing else can be wrong with it.
+        let _ = self.push(Kind::LateReading, payload);
+    }
+
+    /// Whether a late reading waits.
+    pub fn has_late(&self) -> bool {
+        !self.late.waiting.is_empty()
+    }
+
+    /// Whether the broker acknowledged a late reading since this was last asked.
+    pub fn take_late_acknowledged(&mut self) -> bool {
+        core::mem::take(&mut self.late_acknowledged)
+    }
+
+    /// Takes out the readings that wait, oldest first: for whoever keeps them over a loss of power.
+    pub fn take_readings(&mut self) -> Vec<Vec<u8>> {
+        self.readings.waiting.drain(..).map(|message| message.payload).collect()
+    }
+
+    /// How many readings wait, the late one aside.
+    pub fn readings(&self) -> usize {
+        self.readings.waiting.len()
+    }
+
+    /// Whether a session is up.
+    pub fn is_online(&self) -> bool {
+        self.is_online
+    }
+
+    /// Notes that a session is up, or over. With its end the late reading leaves: it is kept elsewhere.
+    pub fn set_online(&mut self, is_online: bool) {
+        self.is_online = is_online;
+        if !is_online {
+            self.late.waiting.clear();
+        }
+    }
+
     /// The message to send next. It stays where it is until [`acknowledge`](Self::acknowledge).
     pub fn next(&self) -> Option<&Message> {
-        self.reports.waiting.front().or_else(|| self.readings.waiting.front())
+        [&self.reports, &self.readings, &self.late].into_iter().find_map(|lane| lane.waiting.front())
     }
 
     /// Takes out a message that the broker has acknowledged; one that was dropped meanwhile is passed over.
     pub fn acknowledge(&mut self, ticket: u64) {
-        for lane in [&mut self.reports, &mut self.readings] {
+        self.late_acknowledged |= self.late.waiting.iter().any(|message| message.ticket == ticket);
+        for lane in [&mut self.reports, &mut self.readings, &mut self.late] {
             lane.waiting.retain(|message| message.ticket != ticket);
         }
     }
 
     /// How many messages wait.
     pub fn len(&self) -> usize {
-        self.reports.waiting.len() + self.readings.waiting.len()
+        self.reports.waiting.len() + self.readings.waiting.len() + self.late.waiting.len()
     }
 
     /// Whether nothing waits.
@@ -141,6 +196,7 @@ impl Outbox {
         self.next_ticket += 1;
         match kind {
             Kind::Reading => self.readings.push(message),
+            Kind::LateReading => self.late.push(message),
             Kind::Report => self.reports.push(message),
         }
         if let Some(waker) = self.waker.take() {

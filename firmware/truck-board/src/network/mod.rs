@@ -18,8 +18,8 @@ use crate::locked::Locked;
 mod thread;
 mod worker;
 
-/// What may wait in memory. The oldest reading gives way to the newest.
-const OUTBOX: Limits = Limits { readings: 24, reports: 2 };
+/// What may wait in memory. A reading that is not sent in time goes to the flash memory.
+const OUTBOX: Limits = Limits { readings: 16, reports: 2 };
 /// News that may wait for the main thread.
 const MAX_NEWS: usize = 16;
 
@@ -60,18 +60,15 @@ impl Network {
         self.0.changed.signal(());
     }
 
-    /// Queues a reading while an identity is installed.
-    pub fn publish(&self, json: String) {
-        if self.is_wanted() {
-            // A reading is a few hundred bytes; one beyond the limit of MQTT cannot come from the board's own code.
-            let _ = self.0.outbox.with(|outbox| outbox.push_reading(json));
-        }
+    /// What is to be sent, for the board's logic to fill.
+    pub fn outbox(&self) -> &impl Shared<Outbox> {
+        &self.0.outbox
     }
 
     /// Queues the reported state while an identity is installed.
     pub fn report(&self, json: String) {
         if self.is_wanted() {
-            // As with a reading.
+            // A report is a few hundred bytes; one beyond the limit of MQTT cannot come from the board's own code.
             let _ = self.0.outbox.with(|outbox| outbox.push_report(json));
         }
     }
