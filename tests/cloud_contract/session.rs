@@ -29,7 +29,8 @@ const TOPIC: &str = "dt/contract/contract-session/readings";
 
 /// Sends one reading over an open line; ends when the broker has it, or by the session's error.
 pub async fn send_one_reading(line: TlsLine<TcpStream>, board: &Connection) -> Outcome {
-    let (config, clock) = (SessionConfig::of(board), TokioClock::start());
+    let config = SessionConfig::new(board.thing_name.as_str(), board.readings_topic.as_str()).with_last_will();
+    let clock = TokioClock::start();
     let mut outbox = Outbox::new(Limits { readings: 4, reports: 4 });
     outbox.push_reading(r#"{"v":1,"seq":1}"#).unwrap();
     let (outbox, stop) = (RefCell::new(outbox), Notify::new());

@@ -162,13 +162,14 @@ impl Worker {
                     let mut cut = follow.clone();
                     tokio::select! {
                         biased;
-                        // An error is the end of the app, which the check below sees.
-                        _ = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
+                        // The end of the app is no power cut: there is time for a goodbye.
+                        Ok(_) = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
                         () = self.keep_connected(connection, &mut follow) => {}
                     }
                 }
                 None => {
                     self.shared.set_network(NetworkState::Off);
+                    // An error is the end of the app, which the check below sees.
                     let _ = follow.changed().await;
                 }
             }
@@ -232,7 +233,8 @@ impl Worker {
         line: impl AsyncRead + AsyncWrite + Unpin,
         stop: impl Future<Output = ()>,
     ) -> Outcome {
-        let config = SessionConfig::of(connection);
+        let config = SessionConfig::new(connection.thing_name.as_str(), connection.readings_topic.as_str());
+        let config = config.with_last_will();
         let clock = TokioClock(Instant::now());
         let session = Session { config: &config, clock: &clock, outbox: &*self.outbox };
         let mut line = FromTokio::new(line);

@@ -41,7 +41,7 @@ pub use news::News;
 pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 
-use crate::{identity::Connection, shared::Shared};
+use crate::shared::Shared;
 use topics::ShadowTopics;
 use wire::{Wake, Wire};
 
@@ -89,13 +89,8 @@ impl SessionConfig {
         }
     }
 
-    /// The session of an installed identity, as [`new`](Self::new), with the will that tells the fleet of a board that
-    /// is lost: [`LOST`] on `<readings topic>/online`.
-    pub fn of(connection: &Connection) -> Self {
-        Self::new(connection.thing_name.as_str(), connection.readings_topic.as_str()).with_last_will()
-    }
-
-    fn with_last_will(self) -> Self {
+    /// With the will that tells the fleet of a board that is lost: [`LOST`] on `<readings topic>/online`.
+    pub fn with_last_will(self) -> Self {
         let will = Will { topic: topics::online(&self.readings_topic), payload: LOST.into() };
         Self { will: Some(will), ..self }
     }

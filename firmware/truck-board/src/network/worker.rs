@@ -104,7 +104,8 @@ impl Attempt<'_> {
             Either::First(_) => return Ok(()),
             Either::Second(line) => line.map_err(|error| format!("{error} {}", error.advice()))?,
         };
-        let config = SessionConfig::of(self.connection);
+        let config = SessionConfig::new(self.connection.thing_name.as_str(), self.connection.readings_topic.as_str())
+            .with_last_will();
         let session = Session { config: &config, clock: &EmbassyClock, outbox: &self.state.outbox };
         let stop = self.state.changed.wait();
         let outcome = session
