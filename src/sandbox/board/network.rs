@@ -176,8 +176,8 @@ impl Worker {
                     let mut cut = follow.clone();
                     tokio::select! {
                         biased;
-                        // An error is the end of the app, which the check below sees.
-                        _ = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
+                        // An error is the end of the app, which the session follows with a goodbye.
+                        Ok(_) = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
                         () = self.keep_connected(connection, &mut follow) => {}
                     }
                 }
