@@ -8,6 +8,7 @@ mod drivers;
 pub mod files;
 pub mod host_key;
 pub mod image;
+pub mod image_signature;
 pub mod ledger;
 pub mod log;
 mod ports_list;
