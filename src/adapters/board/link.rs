@@ -15,7 +15,7 @@ use espflash::connection::Port;
 use serialport::{ClearBuffer, SerialPort};
 use time::OffsetDateTime;
 
-use super::{relay::Relay, worker::Voices};
+use super::{rate::Raised, relay::Relay, worker::Voices};
 use crate::ports::board::{BoardError, RelayTarget, Stamped};
 
 /// Speed at which a firmware speaks, and the ROM loader after its start.
@@ -34,7 +34,9 @@ const LOG_LEN: usize = 4096;
 
 /// The line to a running firmware.
 pub(super) struct Link {
-    port: Port,
+    pub(super) port: Port,
+    /// The line runs faster than usual.
+    pub(super) raised: Option<Raised>,
     decoder: Decoder,
     /// What arrived since the last zero, to keep text that is no frame, such as that of the boot loader.
     unframed: Vec<u8>,
@@ -54,6 +56,7 @@ impl Link {
     pub(super) fn new(port: Port, voices: Voices) -> Self {
         Link {
             port,
+            raised: None,
             decoder: Decoder::new(),
             unframed: Vec::new(),
             log: VecDeque::new(),
@@ -86,11 +89,22 @@ impl Link {
         match self.port.read(&mut bytes) {
             Ok(0) => Err(BoardError::Unplugged),
             Ok(len) => {
+                let frames = self.frames;
                 bytes[..len].split_inclusive(|byte| *byte == 0).for_each(|piece| self.take(piece));
-                Ok(())
+                self.judge_rate(true, self.frames > frames)
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {
+                self.judge_rate(false, false)
+            }
             Err(_) => Err(BoardError::Unplugged),
+        }
+    }
+
+    /// Goes back to the usual rate when the board cannot be understood at the raised one.
+    fn judge_rate(&mut self, anything: bool, understood: bool) -> Result<(), BoardError> {
+        match self.raised.as_mut().is_some_and(|raised| raised.judge(anything, understood)) {
+            true => self.speak_at(LINK_BAUD),
+            false => Ok(()),
         }
     }
 
@@ -165,11 +179,14 @@ impl Link {
             // A line that is gone carries nothing anyway.
             let _ = self.send(&Request::Relay(false));
         }
+        if self.raised.is_some() {
+            let _ = self.send(&Request::SetLineRate(LINK_BAUD));
+        }
     }
 
     /// Forgets what arrived before the board was started anew.
     pub(super) fn forget(&mut self) -> Result<(), BoardError> {
-        self.port.set_baud_rate(LINK_BAUD).map_err(|_| BoardError::Unplugged)?;
+        self.speak_at(LINK_BAUD)?;
         self.hello = None;
         self.answers.clear();
         Ok(())

@@ -8,6 +8,7 @@ mod flash;
 mod flash_tests;
 mod link;
 mod loader;
+mod rate;
 mod relay;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

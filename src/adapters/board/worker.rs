@@ -37,6 +37,9 @@ const BURST: Duration = Duration::from_secs(3);
 /// How long a request may wait while the line only brings readings.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 
+/// USB vendor of the chip's own USB connection.
+const ESPRESSIF_VID: u16 = 0x303A;
+
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, BoardError>>;
 
@@ -235,7 +238,16 @@ impl Worker {
     }
 
     fn offer_relay(&mut self, target: Option<RelayTarget>) -> Result<(), BoardError> {
-        self.running()?.offer_relay(target)
+        // Bytes on the chip's own USB have no rate.
+        let has_rate = self.usb.vid != ESPRESSIF_VID;
+        let link = self.running()?;
+        // A frame may be lost at the change, so it comes while nothing is carried.
+        if target.is_some() && has_rate {
+            link.raise_rate()?;
+            return link.offer_relay(target);
+        }
+        link.offer_relay(target)?;
+        link.lower_rate()
     }
 
     /// The line to a firmware; the operator may have pressed the button since the loader answered.
