@@ -3,7 +3,7 @@
 //! Called by `firmware/build`. The boot loader is ESP-IDF's, as espflash carries it; flash settings are put into its
 //! header the same way as `espflash flash` does it.
 
-use std::{fs, path::PathBuf};
+use std::{fmt, fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use esp_idf_part::PartitionTable;
@@ -12,6 +12,7 @@ use espflash::{
     image_format::{Segment, idf::IdfBootloaderFormat},
     target::{Chip, XtalFrequency},
 };
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -122,7 +123,49 @@ fn main() -> Result<()> {
     }
     fs::write(arguments.out_dir.join("manifest.toml"), manifest_text(&manifest, &table)?)?;
     println!("{app_len} bytes of app, SHA-256 {}", manifest.image_sha256);
+    println!("{}", Memory::of(&elf)?);
     Ok(())
+}
+
+/// How the chip's memory is shared out, in bytes.
+struct Memory {
+    /// Code that runs from memory, because flash memory may be busy.
+    code: u64,
+    /// Variables, without the heap.
+    statics: u64,
+    heap: u64,
+    /// What is left to the main thread's stack.
+    stack: u64,
+}
+
+impl Memory {
+    fn of(elf: &[u8]) -> Result<Self> {
+        let elf = object::File::parse(elf).context("reading the linked firmware")?;
+        let sections = |prefixes: &[&str]| -> u64 {
+            let named = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+            elf.sections().filter(|section| section.name().is_ok_and(named)).map(|section| section.size()).sum()
+        };
+        let heap = elf.symbols().filter(|symbol| symbol.name().is_ok_and(is_heap)).map(|symbol| symbol.size()).sum();
+        let statics = sections(&[".data", ".bss", ".noinit", ".dram2"]);
+        Ok(Memory {
+            code: sections(&[".trap", ".rwtext"]),
+            statics: statics.saturating_sub(heap),
+            heap,
+            stack: sections(&[".stack"]),
+        })
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Memory { code, statics, heap, stack } = self;
+        write!(f, "memory: {code} bytes of code, {statics} of variables, {heap} of heap, {stack} of main stack")
+    }
+}
+
+/// The name that the heap's macro gives to its bytes, as the compiler writes it.
+fn is_heap(symbol: &str) -> bool {
+    symbol.contains("truck_board") && symbol.ends_with("4HEAP")
 }
 
 fn part(file: &str, address: u32, bytes: &[u8]) -> Part {

@@ -61,7 +61,14 @@ pub enum Request {
     /// This computer offers a way to the broker through the [tunnel](crate::tunnel), or not any more. Answered by
     /// [`Response::Done`]. A board that starts has no offer; it uses one while no network of its own is up.
     Relay(bool),
+    /// Speak at this rate from now on, in baud; [`LINE_RATES`] are offered. Answered by [`Response::Done`] at the old
+    /// rate. Where no frame can be read at the new one for two seconds, the board goes back to the first of
+    /// [`LINE_RATES`], at which it also starts. Means nothing on USB.
+    SetLineRate(u32),
 }
+
+/// The rates that a board offers on its serial line, in baud, slowest first.
+pub const LINE_RATES: [u32; 4] = [115_200, 230_400, 460_800, 921_600];
 
 /// What the board answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,9 @@
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
-use coldbench_protocol::{Calibration, Hello, PROTOCOL_VERSION, RawSensors, Refusal, Request, Response, Settings};
+use coldbench_protocol::{
+    Calibration, Hello, LINE_RATES, PROTOCOL_VERSION, RawSensors, Refusal, Request, Response, Settings,
+};
 
 use crate::{
     alerts::{Alerts, Observation},
@@ -17,6 +19,7 @@ use crate::{
     payload::{FaultCode, PAYLOAD_VERSION, Reading, Sensor, SensorFault, hundredths, millionths},
     report::Report,
     schedule::Schedule,
+    session::News,
     shadow::{self, Rejected},
     supply::Supply,
     thermometers::Thermometers,
@@ -50,7 +53,13 @@ pub enum Effect {
     SettingsChanged,
     /// The tool offers a way to the broker, or not any more: pass it on to [`Relay::offer`](crate::relay::Relay::offer).
     RelayOffered(bool),
+    /// Speak at this rate, in baud, on the serial line where the request came from.
+    LineRate(u32),
 }
+
+/// Whether the shadow's reported state is to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportDue(pub bool);
 
 /// Why a shadow document was not applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +197,10 @@ impl<P: Peripherals, S: Store + Backlog> Board<P, S> {
             Request::Reboot => (Ok(Response::Done), Some(Effect::Reboot)),
             Request::RebootToLoader => (Ok(Response::Done), Some(Effect::RebootToLoader)),
             Request::Relay(offered) => (Ok(Response::Done), Some(Effect::RelayOffered(offered))),
+            Request::SetLineRate(baud) => match LINE_RATES.contains(&baud) {
+                true => (Ok(Response::Done), Some(Effect::LineRate(baud))),
+                false => (Err(Refusal::Invalid("the board does not offer this line rate".into())), None),
+            },
         };
         let effect = effect.filter(|_| result.is_ok());
         if effect == Some(Effect::ConnectionChanged) {
@@ -243,6 +256,19 @@ impl<P: Peripherals, S: Store + Backlog> Board<P, S> {
             reading: self.last_reading.as_ref(),
         }
         .to_json()
+    }
+
+    /// Takes what the network says. Publish [`Board::reported`] when it says so; the text is for the log.
+    pub fn hear(&mut self, news: News) -> (ReportDue, Option<String>) {
+        match news {
+            News::Online => (ReportDue(true), None),
+            News::Time { unix_millis } => (ReportDue(self.set_clock(unix_millis).is_ok()), None),
+            News::Shadow(json) => {
+                let log = self.delta(&json).err().map(|error| format!("{error}"));
+                (ReportDue(true), log)
+            }
+            News::Log(text) => (ReportDue(false), Some(text)),
+        }
     }
 
     /// The last reading; `None` before the first.

@@ -73,7 +73,7 @@ fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
 
 /// Year, month and day of the proleptic Gregorian calendar for days since 1970-01-01. The year is counted from March,
 /// so that the leap day is its last day.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
+pub fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + DAYS_BEFORE_1970;
     let (era, day_of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

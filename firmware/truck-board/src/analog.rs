@@ -68,11 +68,11 @@ impl Analog {
 
     /// Fills the bytes with numbers fit for keys.
     ///
-    /// Entropy condition: the generator gives true random numbers only while something feeds it noise. The radio is
-    /// off, so the converter is switched to its own reference as noise source for as long as numbers are drawn, and
-    /// given time to settle. Each byte given out is made of four raw ones through SHA-256.
+    /// Entropy condition: the generator gives true random numbers only while something feeds it noise. The radio does
+    /// while it is on. While it is off, the converter is switched to its own reference as noise source for as long as
+    /// numbers are drawn, and given time to settle. Each byte given out is made of four raw ones through SHA-256.
     pub fn fill_random(&mut self, bytes: &mut [u8]) {
-        let noise = TrngSource::new(self.rng.reborrow(), self.adc.reborrow());
+        let noise = (!TrngSource::is_enabled()).then(|| TrngSource::new(self.rng.reborrow(), self.adc.reborrow()));
         Delay::new().delay_millis(NOISE_SETTLING_MILLIS);
         let generator = Rng::new();
         for chunk in bytes.chunks_mut(32) {

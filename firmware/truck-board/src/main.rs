@@ -3,13 +3,16 @@
 //! - [`wiring`]: the pin map.
 //! - [`peripherals`], [`analog`], [`probes`]: sensors and lights.
 //! - [`storage`]: what is kept in flash memory, and the image that runs.
-//! - [`wire`], [`link`]: bytes and frames to and from the tool.
+//! - [`wire`], [`link`], [`links`]: bytes and frames to and from the tool.
+//! - [`network`]: the session with the broker, on a thread of its own.
+//! - [`locked`]: what both threads use in turns.
 //! - [`reset`]: watchdog, button, reset reason, ROM loader.
 //! - [`crash`]: what is left to do after a panic.
 //!
 //! # Invariants
 //! - Nothing waits for the outside world without an end: with nothing attached the board starts and says hello.
-//! - The main loop is the only thread. The one interrupt moves bytes of the serial line and does nothing else.
+//! - Two threads. The main one samples, answers the tool and goes before; the other one talks to the broker and may
+//!   compute for a second without disturbing a reading. The serial line's interrupt moves bytes and does nothing else.
 #![no_std]
 #![no_main]
 
@@ -18,6 +21,9 @@ extern crate alloc;
 mod analog;
 mod crash;
 mod link;
+mod links;
+mod locked;
+mod network;
 mod peripherals;
 mod probes;
 mod reset;
@@ -25,33 +31,43 @@ mod storage;
 mod wire;
 mod wiring;
 
-use alloc::format;
-
-use coldbench_protocol::{Answer, Call, Request, Response, frame::Channel};
+use coldbench_protocol::Request;
 use coldbench_sensor::{
-    board::{Board, Effect, Event},
-    hardware::BoardFacts,
+    board::{Board, Event},
+    hardware::{BoardFacts, Peripherals as _},
 };
 use esp_hal::{
     clock::CpuClock,
     efuse,
     time::{Duration, Instant},
+    timer::timg::TimerGroup,
 };
+use esp_rtos::CurrentThreadHandle;
+use tinyrlibc as _;
+use zeroize::Zeroizing;
 
 use crate::{
-    link::Link,
+    links::Links,
+    network::Network,
     peripherals::TruckPeripherals,
     reset::{Button, Watchdog},
     storage::{BoardStore, Storage},
-    wire::{SerialWire, UsbWire, Wire},
     wiring::Wiring,
 };
 
 /// Time between two polls of the sensors. A contact bounces for 1 ms, and a crank is as short as 15 ms.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Memory for frames, certificates and the making of keys.
-const HEAP_LEN: usize = 144 * 1024;
+/// Rest of the main thread between two turns, so that the other one gets its time: short while a link has bytes to
+/// move, so that a fast line is kept busy.
+const BUSY_REST: Duration = Duration::from_millis(1);
+const IDLE_REST: Duration = Duration::from_millis(2);
+
+/// Before the other thread, behind the radio's own.
+const MAIN_PRIORITY: usize = 1;
+
+/// Memory for frames, certificates, readings that wait, the network's stack and the radio's buffers.
+const HEAP_LEN: usize = 160 * 1024;
 
 // Fixed texts instead of the build's date keep the image the same for the same sources.
 esp_bootloader_esp_idf::esp_app_desc!(
@@ -73,17 +89,23 @@ fn main() -> ! {
     let wiring = Wiring::new(esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max())));
     esp_alloc::heap_allocator!(size: HEAP_LEN);
 
+    esp_rtos::start(TimerGroup::new(wiring.threads.timer).timer0, wiring.threads.switch);
+    CurrentThreadHandle::get().set_priority(MAIN_PRIORITY);
+
+    reset::watch_supply();
     let mut watchdog = Watchdog::new(wiring.rtc_timer);
     let mut button = Button::new(wiring.button);
-    let mut links = Links {
-        serial: SerialWire::new(wiring.link.uart, wiring.link.rx, wiring.link.tx).ok().map(Link::new),
-        usb: Link::new(UsbWire::new(wiring.link.usb)),
-    };
+    let mut links = Links::new(wiring.link);
     let storage = Storage::open(wiring.flash);
     links.say_what_is_wrong(&storage);
     let facts = facts(&storage);
     let mut board = Board::new(TruckPeripherals::new(wiring.sensors, facts), storage.store);
     links.hello(&board);
+
+    let mut seed = Zeroizing::new([0; 32]);
+    board.peripherals().fill_random(&mut *seed);
+    let network = Network::start(seed);
+    network.connect(board.connection());
 
     let mut next_poll = Instant::now();
     loop {
@@ -91,14 +113,36 @@ fn main() -> ! {
         board.peripherals().listen_to_receiver();
         if Instant::now() >= next_poll {
             next_poll = Instant::now() + POLL_INTERVAL;
-            board.poll().into_iter().for_each(|event| links.pass_on(event));
+            poll(&mut board, &mut links, &network);
         }
         if button.was_held() {
             let (result, _) = board.answer(Request::EraseCredentials);
+            network.connect(board.connection());
             links.log(if result.is_ok() { "credentials erased by the button" } else { "credentials not erased" });
         }
-        links.serve(&mut board);
+        links.serve(&mut board, &network);
+        CurrentThreadHandle::get().delay(if links.are_busy() { BUSY_REST } else { IDLE_REST });
     }
+}
+
+/// What the sensors say goes to tool and broker, what the broker says to the board.
+fn poll(board: &mut TruckBoard, links: &mut Links, network: &Network) {
+    for event in board.poll() {
+        links.pass_on(&event);
+        if let Event::Reading { json, dated: true } = event {
+            board.send_reading(json, network.outbox());
+            network.report(board.reported());
+        }
+    }
+    board.tend_backlog(network.outbox());
+    while let Some(news) = network.next() {
+        let (report_due, log) = board.hear(news);
+        if report_due.0 {
+            network.report(board.reported());
+        }
+        log.iter().for_each(|text| links.log(text));
+    }
+    network.tell_time(board.unix_millis());
 }
 
 fn facts(storage: &Storage) -> BoardFacts {
@@ -111,74 +155,4 @@ fn facts(storage: &Storage) -> BoardFacts {
         chip: "esp32c3".into(),
         reset_reason: reset::reason().into(),
     }
-}
-
-/// The two ways to the tool. Readings and log text go both ways, an answer goes where the question came from.
-struct Links {
-    serial: Option<Link<SerialWire>>,
-    usb: Link<UsbWire>,
-}
-
-impl Links {
-    fn hello(&mut self, board: &TruckBoard) {
-        let hello = Answer { number: 0, result: Ok(Response::Hello(board.hello())) };
-        self.serial.iter_mut().for_each(|link| link.answer(&hello));
-        self.usb.answer(&hello);
-    }
-
-    fn say_what_is_wrong(&mut self, storage: &Storage) {
-        if storage.image_sha256.is_none() {
-            self.log("flash memory does not show the app image that runs");
-        }
-        if !storage.store.is_usable() {
-            self.log("the partition table has no place for what the board keeps");
-        }
-    }
-
-    fn pass_on(&mut self, event: Event) {
-        match event {
-            Event::Reading { json, .. } => self.send(Channel::Reading, &json),
-            Event::Log(text) => self.log(&text),
-        }
-    }
-
-    fn log(&mut self, text: &str) {
-        self.send(Channel::Log, text);
-    }
-
-    fn send(&mut self, channel: Channel, text: &str) {
-        self.serial.iter_mut().for_each(|link| link.send(channel, text.as_bytes()));
-        self.usb.send(channel, text.as_bytes());
-    }
-
-    /// Moves bytes and answers what was asked.
-    fn serve(&mut self, board: &mut TruckBoard) {
-        self.serial.iter_mut().for_each(|link| serve(link, board));
-        serve(&mut self.usb, board);
-    }
-}
-
-/// Moves bytes on one link and answers what was asked there. A reset waits until its answer has left.
-fn serve<W: Wire>(link: &mut Link<W>, board: &mut TruckBoard) {
-    for Call { number, request } in link.calls() {
-        let (result, effect) = board.answer(request);
-        link.answer(&Answer { number, result });
-        match effect {
-            Some(Effect::Reboot) => {
-                link.flush();
-                reset::reboot();
-            }
-            Some(Effect::RebootToLoader) => {
-                link.flush();
-                reset::reboot_to_loader();
-            }
-            // No network of its own yet: nobody else has to know.
-            Some(Effect::ConnectionChanged | Effect::SettingsChanged) | None => (),
-        }
-    }
-    if let Some(dropped) = link.take_dropped() {
-        let text = format!("{dropped} times something was dropped because nobody took it");
-        link.send(Channel::Log, text.as_bytes());
-    }
-    link.pump();
 }

@@ -60,6 +60,19 @@ impl Button {
     }
 }
 
+/// From now on a supply that sags below the detector's threshold resets the system, flash memory and radio first, so
+/// that nothing is written with too little voltage. A reset of the system and not of the whole chip, because only that
+/// one says afterwards why it was.
+pub fn watch_supply() {
+    LPWR::regs().brown_out().modify(|_, w| {
+        w.brown_out_close_flash_ena().set_bit();
+        w.brown_out_pd_rf_ena().set_bit();
+        w.brown_out_rst_sel().clear_bit();
+        w.brown_out_rst_ena().set_bit();
+        w.brown_out_ena().set_bit()
+    });
+}
+
 /// Why the board started, in the words of the protocol.
 pub fn reason() -> &'static str {
     use SocResetReason as Reason;

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use core::cell::RefCell;
 
+use coldbench_protocol::LINE_RATES;
 use critical_section::Mutex;
 use esp_hal::{
     Blocking, handler,
@@ -11,8 +12,8 @@ use esp_hal::{
     usb::usb_serial_jtag::UsbSerialJtag,
 };
 
-/// Rate of the serial line.
-const BAUD: u32 = 115_200;
+/// Rate at which the serial line starts.
+const BAUD: u32 = LINE_RATES[0];
 /// Bytes after which the unit interrupts; its own buffer has 128.
 const FULL_THRESHOLD: u16 = 64;
 /// Bytes kept between two rounds of the main loop: one whole frame.
@@ -28,6 +29,9 @@ pub trait Wire {
 
     /// Whether the last byte has left.
     fn is_idle(&mut self) -> bool;
+
+    /// Speaks at this rate in baud from now on, or at the usual one. Means nothing where there is no rate.
+    fn set_rate(&mut self, _baud: Option<u32>) {}
 }
 
 /// The serial line and what it has received; shared with the interrupt, because reading a probe takes longer than the
@@ -69,9 +73,7 @@ impl SerialWire {
     /// # Errors
     /// The unit cannot make the rate.
     pub fn new(uart: UART0<'static>, rx: GPIO20<'static>, tx: GPIO21<'static>) -> Result<Self, ConfigError> {
-        let config =
-            Config::default().with_baudrate(BAUD).with_rx(RxConfig::default().with_fifo_full_threshold(FULL_THRESHOLD));
-        let mut uart = Uart::new(uart, config)?.with_rx(rx).with_tx(tx);
+        let mut uart = Uart::new(uart, config(BAUD))?.with_rx(rx).with_tx(tx);
         uart.set_interrupt_handler(on_serial);
         uart.listen(UartInterrupt::RxFifoFull | UartInterrupt::RxTimeout);
         let state = SerialState { uart, received: VecDeque::with_capacity(RECEIVED_LEN) };
@@ -106,6 +108,18 @@ impl Wire for SerialWire {
             serial.uart.flush().is_ok()
         })
     }
+
+    fn set_rate(&mut self, baud: Option<u32>) {
+        self.with(|serial| {
+            // A rate that the unit cannot make leaves the old one; the tool goes back to it too.
+            let _ = serial.uart.apply_config(&config(baud.unwrap_or(BAUD)));
+            serial.received.clear();
+        });
+    }
+}
+
+fn config(baud: u32) -> Config {
+    Config::default().with_baudrate(baud).with_rx(RxConfig::default().with_fifo_full_threshold(FULL_THRESHOLD))
 }
 
 /// The chip's own USB connection.

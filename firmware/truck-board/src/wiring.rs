@@ -41,12 +41,22 @@ pub struct LinkWiring {
     pub usb: chip::USB_DEVICE<'static>,
 }
 
+/// What makes two threads of one processor.
+pub struct ThreadWiring {
+    /// The timer that ends waits.
+    pub timer: chip::TIMG0<'static>,
+    /// The interrupt that changes threads.
+    pub switch: chip::FROM_CPU_INTR0<'static>,
+}
+
 /// Everything of the chip that the firmware uses.
 pub struct Wiring {
     /// Sensors and lights.
     pub sensors: SensorWiring,
     /// The two ways to the tool.
     pub link: LinkWiring,
+    /// What makes two threads of one processor.
+    pub threads: ThreadWiring,
     /// Button to ground; held during a reset it selects the ROM loader.
     pub button: chip::GPIO9<'static>,
     /// The flash memory.
@@ -72,6 +82,7 @@ impl Wiring {
                 rng: chip.RNG,
             },
             link: LinkWiring { rx: chip.GPIO20, tx: chip.GPIO21, uart: chip.UART0, usb: chip.USB_DEVICE },
+            threads: ThreadWiring { timer: chip.TIMG0, switch: chip.FROM_CPU_INTR0 },
             button: chip.GPIO9,
             flash: chip.FLASH,
             rtc_timer: chip.RTC_TIMER,

@@ -4,6 +4,8 @@ use coldbench_protocol::{DoorPolarity, Line, Position, ProbeFault, Subject, Thre
 use proptest::prelude::*;
 use serde_json::Value;
 
+use alloc::string::ToString as _;
+
 use super::*;
 use crate::{
     ds18b20,
@@ -191,6 +193,33 @@ fn a_delta_closes_and_a_bad_one_is_named() {
     assert_eq!(reported(&board)["rejected"]["interval_secs"], "0 is not from 1 to 3600");
     assert_eq!(board.delta("nonsense"), Err(DeltaError::Parse));
     assert_eq!(reported(&restarted(board))["interval_secs"], 2);
+}
+
+#[test]
+fn what_the_network_says_is_heard() {
+    let mut board = board();
+    assert_eq!(board.hear(News::Online), (ReportDue(true), None));
+
+    assert_eq!(board.hear(News::Time { unix_millis: SEVEN_O_CLOCK_MILLIS }), (ReportDue(true), None));
+    assert_eq!(board.unix_millis(), Some(SEVEN_O_CLOCK_MILLIS));
+    assert_eq!(board.hear(News::Time { unix_millis: 5 }), (ReportDue(false), None), "the year 1970");
+    assert_eq!(board.unix_millis(), Some(SEVEN_O_CLOCK_MILLIS));
+
+    assert_eq!(board.hear(News::Shadow("no JSON".into())), (ReportDue(true), Some(DeltaError::Parse.to_string())));
+    assert_eq!(board.hear(News::Log("a line".into())), (ReportDue(false), Some("a line".into())));
+}
+
+#[test]
+fn only_a_rate_that_is_offered_is_taken() {
+    let mut board = board();
+    for baud in LINE_RATES {
+        assert_eq!(board.answer(Request::SetLineRate(baud)), (Ok(Response::Done), Some(Effect::LineRate(baud))));
+    }
+    for baud in [0, 9600, 115_201, u32::MAX] {
+        let (result, effect) = board.answer(Request::SetLineRate(baud));
+        assert!(matches!(result, Err(Refusal::Invalid(_))), "{baud}: {result:?}");
+        assert_eq!(effect, None);
+    }
 }
 
 #[test]

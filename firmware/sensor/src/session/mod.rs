@@ -27,6 +27,7 @@ use mqtt_protocol_core::mqtt::result_code::ConnectReturnCode;
 mod backoff;
 mod clock;
 mod error;
+mod news;
 mod outbox;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ mod wire;
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use error::{Phase, Refusal, SessionError};
+pub use news::News;
 pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
 pub use topics::ShadowNews;
 

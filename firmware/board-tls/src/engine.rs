@@ -1,0 +1,72 @@
+//! The library, and how a line becomes a TLS line.
+
+use alloc::boxed::Box;
+use core::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+};
+
+use coldbench_sensor::{identity::Connection, session::Clock};
+use embedded_io_async::{Read, Write};
+use mbedtls_rs::Session;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
+
+use crate::{calendar, error::TlsError, identity, stream::TlsStream};
+
+/// How long a handshake may take, in milliseconds.
+pub const HANDSHAKE_LIMIT_MILLIS: u64 = 30_000;
+
+/// The library, started.
+pub struct Tls(mbedtls_rs::Tls<'static>);
+
+impl Tls {
+    /// Starts the library with its random numbers: a generator that this seed of true random numbers starts.
+    /// `None` when it was started before; there is one in a program.
+    pub fn start(seed: Zeroizing<[u8; 32]>) -> Option<Self> {
+        calendar::hook();
+        let random = Box::leak(Box::new(ChaCha20Rng::from_seed(*seed)));
+        mbedtls_rs::Tls::new(random).ok().map(Tls)
+    }
+
+    /// Makes a TLS line of this line: shows the identity, and checks the server against the installed CA, its host
+    /// name and the date. `unix_millis` is UTC in milliseconds since 1970; `None` while the clock is not set.
+    ///
+    /// The line's `read` and `write` must be cancel safe.
+    ///
+    /// # Errors
+    /// Every cause has its own; the line is dropped.
+    pub async fn connect<'a, L: Read + Write>(
+        &'a self,
+        line: L,
+        connection: &Connection,
+        unix_millis: Option<u64>,
+        clock: &impl Clock,
+    ) -> Result<TlsStream<'a, L>, TlsError> {
+        calendar::set(unix_millis.ok_or(TlsError::ClockNotSet)?);
+        let refused = |error| TlsError::of(error, 0);
+        let mut session = Session::new(self.0.reference(), line, &identity::config(connection)?).map_err(refused)?;
+        session.set_server_name(&identity::host_name(connection)?).map_err(refused)?;
+        let deadline_millis = clock.now_millis().saturating_add(HANDSHAKE_LIMIT_MILLIS);
+        let outcome = {
+            let mut handshake = pin!(async {
+                session.connect().await?;
+                session.flush().await
+            });
+            let mut limit = pin!(clock.sleep_until(deadline_millis));
+            poll_fn(|context| {
+                if let Poll::Ready(outcome) = handshake.as_mut().poll(context) {
+                    return Poll::Ready(Some(outcome));
+                }
+                limit.as_mut().poll(context).map(|()| None)
+            })
+            .await
+        };
+        match outcome {
+            Some(Ok(())) => Ok(TlsStream::new(session)),
+            Some(Err(error)) => Err(TlsError::of(error, session.tls_verification_details())),
+            None => Err(TlsError::TimedOut),
+        }
+    }
+}
