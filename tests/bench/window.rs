@@ -56,11 +56,13 @@ fn main() {
     let (mut window, _) = Window::open(&eight, &screen);
     let watched = minutes().map_or(IDLE, |minutes| Duration::from_secs(minutes * 60));
     window.rest(SETTLE);
-    row("memory, eight live boards, at first", &mib(window.resident_mib()), "");
+    row("memory, eight live boards, at first", &mib(window.memory_mib("VmRSS:")), "");
     let load = window.load_over(watched);
     row("load, eight live boards", &percent(load), "");
     let title = format!("memory, eight live boards, after {} s", (SETTLE + watched).as_secs());
-    row(&title, &mib(window.resident_mib()), "≤ 200 MiB");
+    row(&title, &mib(window.memory_mib("VmRSS:")), "≤ 200 MiB");
+    // A system that is short of memory takes pages of files back, so the most ever counts too.
+    row("memory, eight live boards, at most", &mib(window.memory_mib("VmHWM:")), "≤ 200 MiB");
 }
 
 fn mib(amount: f64) -> String {
@@ -252,9 +254,10 @@ impl Window {
         ticks / TICKS_PER_SEC
     }
 
-    fn resident_mib(&self) -> f64 {
+    /// Resident memory, by its key in `/proc`: now, or at most since its start.
+    fn memory_mib(&self, key: &str) -> f64 {
         let status = self.proc_file("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
 }
