@@ -144,6 +144,7 @@ fn summary(updates: Vec<Update>) -> String {
     // A port may be called by its whole path or by its end.
     let mut lines = vec![card.accesskit_node().label().unwrap_or_default().replace("/dev/", "")];
     lines.extend(CHIPS.iter().filter(|chip| screen.lines().any(|line| line == **chip)).map(|chip| format!("[{chip}]")));
+    lines.extend(screen.lines().find(|line| line.starts_with("esp32c3")).map(str::to_owned));
     // The sentence of the bar follows its actions.
     let is_action = |line: &&str| ACTIONS.contains(line);
     let sentence = screen.lines().skip_while(|line| !is_action(line)).find(|line| !is_action(line));

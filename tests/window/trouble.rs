@@ -24,12 +24,30 @@ fn a_damaged_image_is_refused_with_its_reason() {
     let copy = depot.folder().join("firmware");
     damaged_image(&copy);
     depot.set_site("firmware", copy.display().to_string().into());
+    refused(&depot, "truck-board.bin");
+}
+
+#[test]
+fn an_image_for_another_chip_is_refused_before_anything_is_written() {
+    let depot = Depot::with_boards(1);
+    let copy = depot.folder().join("firmware");
+    copy_image(&copy);
+    let manifest = copy.join("manifest.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    assert!(text.contains("\"esp32c3\""), "{text}");
+    fs::write(&manifest, text.replace("\"esp32c3\"", "\"esp32s3\"")).unwrap();
+    depot.set_site("firmware", copy.display().to_string().into());
+    refused(&depot, "not for esp32s3");
+}
+
+/// The order is refused with a problem of the image, and the board is left alone.
+fn refused(depot: &Depot, about: &str) {
     let port = &depot.ports[0];
     let mut screen = depot.open();
     screen.begin(port);
     screen.wait("refusal", |screen| screen.state().notices.iter().any(|notice| notice.problem.is_some()));
     let refusal = screen.state().notices.iter().find_map(|notice| notice.problem.clone()).unwrap();
-    assert_eq!(refusal.code, "image.corrupt");
+    assert!(refusal.code.starts_with("image.") && refusal.sentence.contains(about), "{refusal}");
     told(&mut screen, &refusal);
     let is_untouched = screen.station(port).is_some_and(|station| station.run.is_none());
     assert!(is_untouched, "nothing was begun");
@@ -46,7 +64,7 @@ fn a_busy_port_says_so_and_is_looked_at_once_it_is_free() {
     let Some(What::CannotOpen(problem)) = screen.station(port).map(|station| station.is.clone()) else {
         panic!("the port is free already")
     };
-    assert!(problem.sentence.contains("in use"), "{problem}");
+    assert!(problem.sentence.contains("another program"), "{problem}");
     told(&mut screen, &problem);
     drop(held);
     screen.wait_until(port, "new board", |is| *is == What::New);
@@ -91,15 +109,19 @@ fn told(screen: &mut Screen, problem: &Problem) {
 
 /// A copy of the shipped image whose program has another byte in it.
 fn damaged_image(copy: &Path) {
+    copy_image(copy);
+    let program = copy.join("truck-board.bin");
+    let mut bytes = fs::read(&program).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    fs::write(&program, bytes).unwrap();
+}
+
+fn copy_image(copy: &Path) {
     fs::create_dir(copy).unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/firmware");
     for entry in fs::read_dir(shipped).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
-    let program = copy.join("truck-board.bin");
-    let mut bytes = fs::read(&program).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x40;
-    fs::write(&program, bytes).unwrap();
 }

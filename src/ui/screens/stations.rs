@@ -311,6 +311,9 @@ fn facts(station: &Station) -> String {
     if let Some(board) = &station.board {
         facts.push(board.chip.clone());
         facts.push(board.mac.to_string());
+        facts.push(
+            board.firmware.as_ref().map_or("no firmware of ours".to_owned(), |version| format!("firmware {version}")),
+        );
     } else if !station.port.guess.is_empty() {
         facts.push(station.port.guess.clone());
     }
