@@ -137,7 +137,7 @@ impl World for Wiring {
 
     fn firmware(&self, site: &Site) -> Result<Image, Problem> {
         match &site.firmware {
-            Some(path) => image::load(path),
+            Some(path) => image::load(path, site.firmware_key.as_deref()),
             None => image::shipped(),
         }
     }
@@ -145,7 +145,7 @@ impl World for Wiring {
     fn image(&self, file: &Path, address: Option<u32>) -> Result<Image, Problem> {
         match address {
             Some(address) => image::raw(file, address),
-            None => image::load(file),
+            None => image::load(file, self.site(None)?.firmware_key.as_deref()),
         }
     }
 

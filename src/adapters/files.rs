@@ -105,7 +105,8 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<(), Problem> {
 pub fn read_site(file: &Path) -> Result<Site, Problem> {
     let mut site = Site::parse(&read_text(file)?)?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    for path in [&mut site.ca_file, &mut site.policy_file, &mut site.firmware].into_iter().flatten() {
+    let files = [&mut site.ca_file, &mut site.policy_file, &mut site.firmware, &mut site.firmware_key];
+    for path in files.into_iter().flatten() {
         *path = folder.join(&*path);
     }
     Ok(site)

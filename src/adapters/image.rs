@@ -8,6 +8,7 @@ use std::{
 use espflash::target::Chip;
 use sha2::{Digest, Sha256};
 
+use super::image_signature::{ImageKey, verified};
 use crate::domain::{
     Problem,
     image::{Image, ImagePart, Manifest},
@@ -29,16 +30,24 @@ pub fn shipped() -> Result<Image, Problem> {
         ("otadata.bin", include_bytes!("../../assets/firmware/otadata.bin")),
         ("truck-board.bin", include_bytes!("../../assets/firmware/truck-board.bin")),
     ];
-    from_parts(include_str!("../../assets/firmware/manifest.toml"), |file| {
-        FILES.iter().find(|(name, _)| *name == file).map(|(_, bytes)| bytes.to_vec())
-    })
+    let manifest = verified(include_str!("../../assets/firmware/manifest.toml"), &[ImageKey::shipped()?])?;
+    from_parts(&manifest, |file| FILES.iter().find(|(name, _)| *name == file).map(|(_, bytes)| bytes.to_vec()))
 }
 
-/// Loads an image from its folder or its `manifest.toml` and checks every part.
+/// Loads an image from its folder or its `manifest.toml`, and checks its signature and every part. Besides the key that
+/// the program was built with, the site may have its own, in a file.
 ///
 /// # Errors
-/// `image.missing`, `image.manifest`, those of [`Image::checked`] and those of [`raw`].
-pub fn load(path: &Path) -> Result<Image, Problem> {
+/// `image.missing`, `image.manifest`, `image.key`, those of [`verified`], of [`Image::checked`] and of [`raw`].
+pub fn load(path: &Path, site_key: Option<&Path>) -> Result<Image, Problem> {
+    let mut keys = vec![ImageKey::shipped()?];
+    if let Some(file) = site_key {
+        keys.push(ImageKey::read(file)?);
+    }
+    load_signed(path, &keys)
+}
+
+fn load_signed(path: &Path, keys: &[ImageKey]) -> Result<Image, Problem> {
     let manifest: PathBuf = if path.is_dir() { path.join(MANIFEST) } else { path.to_owned() };
     if manifest.extension().is_none_or(|extension| extension != "toml") {
         let advice = "Name the image's folder or its manifest.toml; for a plain binary give its --address";
@@ -46,17 +55,17 @@ pub fn load(path: &Path) -> Result<Image, Problem> {
     }
     let folder = manifest.parent().unwrap_or(Path::new("")).to_owned();
     let text = String::from_utf8(read(&manifest)?).map_err(|_| bad_manifest("it is no text"))?;
-    from_parts(&text, |file| {
+    from_parts(&verified(&text, keys)?, |file| {
         // A manifest names files beside it and nothing else.
         let plain = Path::new(file).file_name().is_some_and(|name| name == file);
         plain.then(|| fs::read(folder.join(file)).ok()).flatten()
     })
 }
 
-/// Checks an image whose manifest and parts are at hand.
+/// Checks an image whose parts and manifest, its signature taken off, are at hand.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`], those of the signature aside.
 pub fn from_parts(manifest: &str, bytes_of: impl FnMut(&str) -> Option<Vec<u8>>) -> Result<Image, Problem> {
     let manifest: Manifest = toml::from_str(manifest).map_err(|error| bad_manifest(error.message()))?;
     let image = Image::checked(manifest, bytes_of)?;
@@ -178,6 +187,10 @@ pub(super) mod tests {
     use super::*;
     use std::io::Write;
 
+    use p256::pkcs8::EncodePublicKey as _;
+
+    use super::super::image_signature::tests::{key_pair, signed};
+
     /// A program of one segment with checksum and hash, for the chip with this id.
     pub(in crate::adapters) fn program(chip_id: u16, data: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; HEADER_LEN];
@@ -255,28 +268,78 @@ pub(super) mod tests {
         for (chip_id, expected) in [(5, None), (9, Some("image.wrong-chip"))] {
             let app = program(chip_id, &[1; 5000]);
             let (folder, path) = file("app.bin", &app);
-            let digest = hex::encode(Sha256::digest(&app));
-            let manifest = format!(
-                "version = \"1\"\nchip = \"esp32c3\"\nimage_sha256 = \"{digest}\"\ntool_chain = \"\"\n\
-                 sources_sha256 = \"\"\nkept = []\n[[parts]]\nfile = \"app.bin\"\naddress = 65536\nsize = {}\n\
-                 sha256 = \"{digest}\"\n",
-                app.len(),
-            );
-            fs::write(folder.path().join(MANIFEST), manifest).unwrap();
-            let loaded = load(folder.path());
+            fs::write(folder.path().join(MANIFEST), signed(&manifest_of(&app), 1)).unwrap();
+            let loaded = load_signed(folder.path(), &[key_pair(1).1]);
             match expected {
                 None => assert_eq!(loaded.unwrap().size(), app.len() as u64),
                 Some(code) => assert_eq!(loaded.unwrap_err().code, code),
             }
-            assert_eq!(load(&path).unwrap_err().code, "image.manifest");
+            assert_eq!(load(&path, None).unwrap_err().code, "image.manifest");
         }
+    }
+
+    /// The manifest of an app alone.
+    fn manifest_of(app: &[u8]) -> String {
+        let digest = hex::encode(Sha256::digest(app));
+        format!(
+            "version = \"1\"\nchip = \"esp32c3\"\nimage_sha256 = \"{digest}\"\ntool_chain = \"\"\n\
+             sources_sha256 = \"\"\nkept = []\n\n[[parts]]\nfile = \"app.bin\"\naddress = 65536\nsize = {}\n\
+             sha256 = \"{digest}\"\n",
+            app.len(),
+        )
+    }
+
+    #[test]
+    fn what_was_tampered_with_is_refused_each_with_its_code_and_advice() {
+        let app = program(5, &[1; 5000]);
+        let (folder, path) = file("app.bin", &app);
+        let write = |manifest: &str| fs::write(folder.path().join(MANIFEST), manifest).unwrap();
+        let problem = || load_signed(folder.path(), &[key_pair(1).1]).unwrap_err();
+        let good = signed(&manifest_of(&app), 1);
+
+        // Another app, the manifest as it was.
+        write(&good);
+        let mut other = app.clone();
+        other[3000] ^= 1;
+        fs::write(&path, &other).unwrap();
+        assert_eq!(problem().code, "image.corrupt");
+        // The manifest made to fit, the signature as it was.
+        write(&good.replace(&hex::encode(Sha256::digest(&app)), &hex::encode(Sha256::digest(&other))));
+        assert_eq!(problem().code, "image.signature");
+        // Signed by somebody else, or by nobody.
+        fs::write(&path, &app).unwrap();
+        write(&signed(&manifest_of(&app), 2));
+        assert_eq!(problem().code, "image.unknown-key");
+        assert!(problem().advice.contains("firmware_key"), "{:?}", problem());
+        write(&manifest_of(&app));
+        assert_eq!(problem().code, "image.unsigned");
+        // The manifest says the chip of the fleet, the app is for another.
+        let foreign = program(9, &[1; 5000]);
+        fs::write(&path, &foreign).unwrap();
+        write(&signed(&manifest_of(&foreign), 1));
+        assert_eq!(problem().code, "image.wrong-chip");
+    }
+
+    #[test]
+    fn a_sites_own_key_is_taken_besides_the_shipped_one() {
+        let app = program(5, &[1; 5000]);
+        let (folder, _path) = file("app.bin", &app);
+        fs::write(folder.path().join(MANIFEST), signed(&manifest_of(&app), 3)).unwrap();
+        let key = folder.path().join("signing-key.pub");
+        fs::write(&key, key_pair(3).0.verifying_key().to_public_key_pem(Default::default()).unwrap()).unwrap();
+        assert_eq!(load(folder.path(), None).unwrap_err().code, "image.unknown-key");
+        assert_eq!(load(folder.path(), Some(&key)).unwrap().size(), app.len() as u64);
+        assert_eq!(load(folder.path(), Some(&folder.path().join("none"))).unwrap_err().code, "image.key");
+        // The shipped image still loads beside it.
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/firmware");
+        assert_eq!(load(&shipped, Some(&key)).unwrap().size(), super::shipped().unwrap().size());
     }
 
     #[test]
     fn a_manifest_cannot_reach_outside_its_folder() {
         let manifest = "version = \"1\"\nchip = \"esp32c3\"\nimage_sha256 = \"\"\ntool_chain = \"\"\n\
-             sources_sha256 = \"\"\nkept = []\n[[parts]]\nfile = \"../app.bin\"\naddress = 0\nsize = 3\nsha256 = \"\"\n";
-        let (_folder, path) = file(MANIFEST, manifest.as_bytes());
-        assert_eq!(load(&path).unwrap_err().code, "image.part-missing");
+             sources_sha256 = \"\"\nkept = []\n\n[[parts]]\nfile = \"../app.bin\"\naddress = 0\nsize = 3\nsha256 = \"\"\n";
+        let (_folder, path) = file(MANIFEST, signed(manifest, 1).as_bytes());
+        assert_eq!(load_signed(&path, &[key_pair(1).1]).unwrap_err().code, "image.part-missing");
     }
 }

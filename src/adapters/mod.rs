@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod files;
 pub mod host_key;
 pub mod image;
+pub mod image_signature;
 pub mod ledger;
 pub mod log;
 mod ports_list;

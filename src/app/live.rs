@@ -136,12 +136,16 @@ pub struct Live {
 impl Live {
     /// Takes a reading. The same one over the other way is the same row.
     pub fn take(&mut self, arrived: Arrived) {
+        self.insert(row(&arrived));
+        // What was kept without a connection has its place in the past and says nothing about now.
+        if arrived.reading.late {
+            return;
+        }
         match arrived.path {
             Path::Usb => (self.usb_latency, self.usb_count) = (arrived.latency(), self.usb_count + 1),
             Path::Mqtt => (self.mqtt_latency, self.mqtt_count) = (arrived.latency(), self.mqtt_count + 1),
         }
         self.proof.take(&arrived);
-        self.insert(row(&arrived));
         let is_newest = self.last.as_ref().is_none_or(|last| last.measured() <= arrived.measured());
         if is_newest {
             self.last = Some(arrived);
@@ -233,6 +237,7 @@ impl Live {
         {
             same.usb |= row.usb;
             same.mqtt |= row.mqtt;
+            same.late |= row.late;
             return;
         }
         row.late |= place < self.rows.len();
@@ -324,6 +329,35 @@ mod tests {
         assert_eq!(seqs(&live), [1, 2, 3]);
         assert_eq!(live.rows().iter().map(|row| row.late).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(live.last().unwrap().reading.seq, 3);
+    }
+
+    #[test]
+    fn what_was_kept_without_a_connection_is_marked_and_touches_neither_live_nor_proof() {
+        let late = |seq, after_secs| {
+            let mut kept = arrived(Path::Mqtt, seq, after_secs);
+            kept.payload.pop();
+            kept.payload.extend(br#","late":true}"#);
+            Arrived {
+                reading: Reading::parse(&kept.payload).unwrap(),
+                received: START + Duration::seconds(100),
+                ..kept
+            }
+        };
+        let mut live = Live::default();
+        live.take(arrived(Path::Usb, 1, 0));
+        live.take(arrived(Path::Usb, 2, 5));
+        live.take(late(1, 0));
+        live.take(late(2, 5));
+        live.take(late(7, -60));
+        assert_eq!(seqs(&live), [7, 1, 2]);
+        assert!(live.rows().iter().all(|row| row.late && row.mqtt));
+        let last = live.last().unwrap();
+        assert_eq!((last.path, last.reading.seq, last.reading.late), (Path::Usb, 2, false));
+        assert!(live.is_stale(START + Duration::seconds(100)), "a late reading does not make it fresh");
+        assert_eq!((live.latency(Path::Mqtt), live.count(Path::Mqtt)), (None, 0));
+        assert!(matches!(live.proof(), ProofState::Partly(seen) if seen.usb && !seen.mqtt), "{:?}", live.proof());
+        live.take(arrived(Path::Mqtt, 2, 5));
+        assert!(matches!(live.proof(), ProofState::Partly(seen) if seen.usb && seen.mqtt), "{:?}", live.proof());
     }
 
     #[test]

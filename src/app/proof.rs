@@ -75,7 +75,8 @@ struct Sighting {
 
 impl Proof {
     pub fn take(&mut self, arrived: &Arrived) {
-        let Some(time) = arrived.reading.time else { return };
+        // A late reading carries a mark, so its bytes are others; and it proves nothing about now.
+        let (Some(time), false) = (arrived.reading.time, arrived.reading.late) else { return };
         let sighting = self.sighting(arrived.reading.seq, time);
         match &sighting.payload {
             None => sighting.payload = Some(arrived.payload.clone()),

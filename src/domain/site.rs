@@ -47,6 +47,8 @@ pub struct Site {
     pub network: SiteNetwork,
     /// Folder or manifest of the firmware instead of the one shipped.
     pub firmware: Option<std::path::PathBuf>,
+    /// File with the public key (PEM) of who signed that firmware, besides the one shipped.
+    pub firmware_key: Option<std::path::PathBuf>,
     /// What calibrations are held to.
     pub tolerances: Tolerances,
     /// How many readings must agree before a board is proven.
@@ -112,6 +114,7 @@ impl Default for Site {
             thresholds: None,
             network: SiteNetwork::default(),
             firmware: None,
+            firmware_key: None,
             tolerances: Tolerances::default(),
             prove_samples: 3,
         }

@@ -1,12 +1,18 @@
 //! The contract of the ports `Cloud` and `Broker`: the same assertions through the same adapters against the sandbox's
-//! cloud and against ministack, which nobody here wrote.
+//! cloud and against ministack, which nobody here wrote. And the session of a board on the brokers of both and on
+//! mosquitto.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
 
 mod broker;
 mod ministack;
+mod mosquitto;
+#[path = "../../firmware/board-tls/tests/peers/mod.rs"]
+#[allow(dead_code, reason = "the tests of the chip's TLS need more of it")]
+mod peers;
 mod registry;
 mod sandbox;
+mod session;
 mod shadow;
 
 use std::sync::Once;
@@ -65,12 +71,14 @@ async fn ministack_keeps_the_contract() {
     let ministack = Ministack::start().await;
     let stand_in = ministack.stand_in();
     keeps_the_contract(&stand_in).await;
+    session::passes_and_is_refused(&stand_in).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandbox_keeps_the_contract() {
     let sandbox = Sandbox::start().await;
     keeps_the_contract(&sandbox.stand_in()).await;
+    session::passes_and_is_refused(&sandbox.stand_in()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,15 +12,21 @@ use board_tls::{Tls, TlsError};
 use coldbench_sensor::identity::Connection;
 use coldbench_sensor::session::{Event, Kind, Limits, Outbox, Outcome, Phase, Session, SessionConfig, SessionError};
 use embedded_io_async::ErrorKind;
-use peers::{Authority, BrokerKind, HOST, Mosquitto, PATIENCE, TokioClock, line, now_unix_millis, tls};
+use peers::{Authority, BrokerKind, HOST, Mosquitto, PATIENCE, TokioClock, line, now_unix_millis};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 const TLS13: &str = "TLSv1.3";
 const TLS12: &str = "TLSv1.2";
 
 /// The library is one in a program, so one test at a time has it.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// The one library of this program.
+fn tls() -> Tls {
+    Tls::start(Zeroizing::new([7; 32])).expect("one test at a time has the library")
+}
 
 fn good<'a>(server_ca: &'a Authority, newest_tls: &'a str) -> BrokerKind<'a> {
     BrokerKind { server_ca, name: HOST, days_later: 0, newest_tls }

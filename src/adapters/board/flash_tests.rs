@@ -214,3 +214,26 @@ async fn a_board_unplugged_while_it_is_flashed_says_so() {
     flash(again.as_ref(), &firmware("1.0.0")).await.unwrap();
     again.boot(LONG).await.unwrap();
 }
+
+/// The clock of this test jumps ahead while the loader works, so that a minute goes by without a step.
+#[tokio::test(start_paused = true)]
+async fn flashing_that_gets_no_further_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let imitated = power_up(dir.path(), vec![BoardFault { after_bytes: 0, kind: BoardFaultKind::SilentErase }]);
+    let board = open(&imitated, OpenOptions::default()).await;
+    let Err(BoardError::Flash { why }) = flash(board.as_ref(), &firmware("1.0.0")).await else { panic!("it goes on") };
+    assert!(why.contains("no further for 60 s"), "{why}");
+}
+
+/// Every wait has an end: nothing but the flasher's own limits ends this one.
+#[tokio::test]
+async fn a_loader_that_falls_silent_at_the_first_erase_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let imitated = power_up(dir.path(), vec![BoardFault { after_bytes: 0, kind: BoardFaultKind::SilentErase }]);
+    let board = open(&imitated, OpenOptions::default()).await;
+    let outcome = tokio::time::timeout(2 * LONG, flash(board.as_ref(), &firmware("1.0.0"))).await.unwrap();
+    assert!(matches!(outcome, Err(BoardError::Flash { .. })), "{outcome:?}");
+    // The line is free again.
+    imitated.control().reset();
+    assert!(matches!(board.identify().await, Ok(Found::Loader { .. })));
+}

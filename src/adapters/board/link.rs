@@ -305,6 +305,7 @@ fn name(request: &Request) -> &'static str {
         Request::Reboot => "restart",
         Request::RebootToLoader => "start the loader",
         Request::Relay(_) => "connect through this computer",
+        Request::SetLineRate(_) => "change the line rate",
     }
 }
 

@@ -19,6 +19,7 @@ mod worker;
 
 use std::{
     io,
+    pin::pin,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -28,7 +29,10 @@ use async_trait::async_trait;
 use coldbench_protocol::{Hello, Request, Response};
 use espflash::connection::Port;
 use serialport::UsbPortInfo;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::sleep,
+};
 
 use self::{
     link::LINK_BAUD,
@@ -53,6 +57,9 @@ const JOBS: usize = 4;
 const READINGS: usize = 64;
 /// Steps of progress that wait for the receiver.
 const PROGRESS: usize = 32;
+/// A loader that brings flashing no further for this long has stopped, though it may still say something now and then.
+/// Each single wait of the flasher is shorter.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// A port that was just closed is free within this.
 const CLOSING_WAIT: Duration = Duration::from_millis(500);
 
@@ -82,7 +89,8 @@ impl Boards for SerialBoards {
         let (readings, _) = broadcast::channel(READINGS);
         let (reply, opened) = oneshot::channel();
         let relayed = Arc::<Counters>::default();
-        let board = SerialBoard { port: port.to_owned(), jobs, readings: readings.clone(), relayed: relayed.clone() };
+        let board =
+            SerialBoard { port: port.to_owned(), jobs, readings: readings.downgrade(), relayed: relayed.clone() };
         let name = port.to_owned();
         thread::Builder::new()
             .name(format!("board {}", port.rsplit('/').next().unwrap_or(port)))
@@ -104,7 +112,8 @@ impl Boards for SerialBoards {
 struct SerialBoard {
     port: String,
     jobs: mpsc::Sender<Job>,
-    readings: broadcast::Sender<Stamped>,
+    /// The line itself holds the other end.
+    readings: broadcast::WeakSender<Stamped>,
     relayed: Arc<Counters>,
 }
 
@@ -141,9 +150,17 @@ impl Board for SerialBoard {
         let done = self.ask(|reply| Job::Flash { image: image_copy, held_baud, progress: steps, cancel: inner, reply });
         tokio::pin!(done);
         let mut cancelled = false;
+        let mut stalled = pin!(sleep(STALL_LIMIT));
         let report = loop {
             tokio::select! {
-                Some(step) = coming.recv() => progress(step),
+                Some(step) = coming.recv() => {
+                    stalled.as_mut().reset(tokio::time::Instant::now() + STALL_LIMIT);
+                    progress(step);
+                }
+                () = &mut stalled => {
+                    let why = format!("the loader got no further for {} s", STALL_LIMIT.as_secs());
+                    return Err(BoardError::Flash { why });
+                }
                 () = cancel.cancelled(), if !cancelled => {
                     stop.0.cancel();
                     cancelled = true;
@@ -178,7 +195,8 @@ impl Board for SerialBoard {
     }
 
     fn readings(&self) -> broadcast::Receiver<Stamped> {
-        self.readings.subscribe()
+        // A line that is gone brings no readings: a receiver that has ended.
+        self.readings.upgrade().map_or_else(|| broadcast::channel(1).1, |readings| readings.subscribe())
     }
 }
 

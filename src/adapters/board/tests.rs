@@ -189,7 +189,11 @@ async fn an_unplugged_board_says_so_and_stays_so() {
     let mut peer = Peer::start(Vec::new(), Box::new(answers_hello));
     let board = peer.open().await;
     assert!(board.identify().await.is_ok());
+    let mut readings = board.readings();
     peer.unplug();
+    let ended = tokio::time::timeout(LONG, readings.recv()).await.unwrap();
+    assert!(ended.is_err(), "whoever listens is told: {ended:?}");
+    assert!(board.readings().recv().await.is_err());
     for _ in 0..2 {
         assert!(matches!(board.call(Request::ReadSettings).await, Err(BoardError::Unplugged)));
     }

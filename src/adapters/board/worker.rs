@@ -60,7 +60,7 @@ pub(super) enum Job {
     OfferRelay { target: Option<RelayTarget>, reply: Reply<()> },
 }
 
-/// Where the line tells what it carries besides answers.
+/// Where the line tells what it carries besides answers. They end with the line, so that listeners hear of it.
 #[derive(Clone)]
 pub(super) struct Voices {
     /// Readings of the board.
@@ -73,10 +73,11 @@ pub(super) struct Voices {
 pub(super) struct Worker {
     /// `None` after the line was lost.
     link: Option<Link>,
+    /// Lent to the line; gone with it.
+    voices: Option<Voices>,
     usb: UsbPortInfo,
     wires: Wires,
     options: OpenOptions,
-    voices: Voices,
     /// `true` while the loader is what answered last.
     in_loader: bool,
 }
@@ -87,7 +88,8 @@ impl Worker {
         // A pseudo-terminal has no such lines, and then no reset wires either.
         let wired = options.reset == Reset::Auto && port.read_clear_to_send().is_ok();
         let wires = if wired { Wires::Present } else { Wires::Absent };
-        Worker { link: Some(Link::new(port, voices.clone())), usb, wires, options, voices, in_loader: false }
+        let link = Some(Link::new(port, voices.clone()));
+        Worker { link, voices: Some(voices), usb, wires, options, in_loader: false }
     }
 
     /// Works until nobody can ask any more.
@@ -113,7 +115,7 @@ impl Worker {
                         let is_idle = worked.elapsed() > BURST;
                         let heard = if is_idle { link.listen_for(IDLE_WAIT) } else { link.listen() };
                         if heard.is_err() {
-                            self.link = None;
+                            self.lose();
                         }
                     }
                     // Nothing to listen to: wait for a job.
@@ -246,6 +248,11 @@ impl Worker {
         Ok(link)
     }
 
+    /// The line is gone: whoever listens is told by the end of it.
+    fn lose(&mut self) {
+        (self.link, self.voices) = (None, None);
+    }
+
     fn link(&mut self) -> Result<&mut Link, BoardError> {
         self.link.as_mut().ok_or(BoardError::Unplugged)
     }
@@ -257,8 +264,9 @@ impl Worker {
     ) -> Result<T, BoardError> {
         let port = self.link.take().ok_or(BoardError::Unplugged)?.into_port();
         let (port, outcome) = work(port, self);
-        if !matches!(outcome, Err(BoardError::Unplugged)) {
-            self.link = Some(Link::new(port, self.voices.clone()));
+        match (&outcome, &self.voices) {
+            (Err(BoardError::Unplugged), _) | (_, None) => self.lose(),
+            (_, Some(voices)) => self.link = Some(Link::new(port, voices.clone())),
         }
         outcome
     }

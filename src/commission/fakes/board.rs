@@ -173,7 +173,7 @@ impl BoardState {
                 (self.pending_key, self.installed) = (None, None);
                 Response::Done
             }
-            Request::Reboot | Request::RebootToLoader | Request::Relay(_) => Response::Done,
+            Request::Reboot | Request::RebootToLoader | Request::Relay(_) | Request::SetLineRate(_) => Response::Done,
         })
     }
 }

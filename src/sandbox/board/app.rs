@@ -8,7 +8,7 @@ use coldbench_protocol::{
     tunnel::FromTool,
 };
 use coldbench_sensor::{
-    board::{Board, Effect, Event},
+    board::{Board, Effect, Event, ReportDue},
     flash::BoardFlash,
     hardware::BoardFacts,
 };
@@ -17,7 +17,7 @@ use super::{
     boot,
     control::Shared,
     flash::{Chip, Flash},
-    network::{FromNetwork, Network},
+    network::Network,
     peripherals::ImitatedPeripherals,
     rom::SYNC_PATTERN,
     store,
@@ -139,24 +139,12 @@ impl App {
                 Err(error) => tracing::warn!(%error, "the imitated board says too much at once in the tunnel"),
             }
         }
-        while let Some(message) = network.next() {
-            match message {
-                FromNetwork::Up { unix_millis } => {
-                    // The network knows the time, as a time server does.
-                    if self.board.set_clock(unix_millis).is_ok() {
-                        network.report(self.board.reported());
-                    }
-                }
-                FromNetwork::Shadow(json) => {
-                    let text = match self.board.delta(&json) {
-                        Ok(_) => None,
-                        Err(error) => Some(format!("shadow document not applied: {error:?}")),
-                    };
-                    network.report(self.board.reported());
-                    text.iter().for_each(|text| say(&frame::encode(Channel::Log, text.as_bytes())));
-                }
-                FromNetwork::Log(text) => say(&frame::encode(Channel::Log, text.as_bytes())),
+        while let Some(news) = network.next() {
+            let (ReportDue(is_due), text) = self.board.hear(news);
+            if is_due {
+                network.report(self.board.reported());
             }
+            text.iter().for_each(|text| say(&frame::encode(Channel::Log, text.as_bytes())));
         }
     }
 

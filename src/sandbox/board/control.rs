@@ -56,6 +56,7 @@ pub(super) enum Order {
     Hang(Duration),
     Garbage(usize),
     FailNextWrite,
+    SilentErase,
 }
 
 /// What the board's threads and its [`BoardControl`]s share.

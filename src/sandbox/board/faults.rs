@@ -6,7 +6,8 @@ use super::control::Order;
 
 /// One fault. It happens once, when so many bytes have arrived from the client since the board was started.
 ///
-/// As text: `drop-link@20000=500` (after 20000 bytes, for 500 ms), `hang@3000=2000`, `garbage@100=64`, `fail-write@0`.
+/// As text: `drop-link@20000=500` (after 20000 bytes, for 500 ms), `hang@3000=2000`, `garbage@100=64`, `fail-write@0`,
+/// `silent-erase@0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoardFault {
     /// Bytes received from the client before it happens.
@@ -26,6 +27,8 @@ pub enum BoardFaultKind {
     Garbage(usize),
     /// The loader's next write to flash fails.
     FailWrite,
+    /// The loader answers nothing more from its next erase on.
+    SilentErase,
 }
 
 impl BoardFaultKind {
@@ -35,6 +38,7 @@ impl BoardFaultKind {
             BoardFaultKind::Hang(duration) => Order::Hang(duration),
             BoardFaultKind::Garbage(bytes) => Order::Garbage(bytes),
             BoardFaultKind::FailWrite => Order::FailNextWrite,
+            BoardFaultKind::SilentErase => Order::SilentErase,
         }
     }
 }
@@ -42,7 +46,7 @@ impl BoardFaultKind {
 /// The text names no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no board fault; write drop-link@BYTES=MILLIS, hang@BYTES=MILLIS, garbage@BYTES=COUNT or fail-write@BYTES"
+    "\"{0}\" is no board fault; write drop-link@BYTES=MILLIS, hang@BYTES=MILLIS, garbage@BYTES=COUNT, fail-write@BYTES or silent-erase@BYTES"
 )]
 pub struct FaultParseError(String);
 
@@ -66,6 +70,7 @@ fn parse(text: &str) -> Option<BoardFault> {
         ("hang", Some(amount)) => BoardFaultKind::Hang(millis(amount)),
         ("garbage", Some(amount)) => BoardFaultKind::Garbage(amount as usize),
         ("fail-write", None) => BoardFaultKind::FailWrite,
+        ("silent-erase", None) => BoardFaultKind::SilentErase,
         _ => return None,
     };
     Some(BoardFault { after_bytes: after.parse().ok()?, kind })

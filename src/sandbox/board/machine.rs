@@ -72,6 +72,7 @@ pub(super) struct Machine {
     plug_at: Option<Instant>,
     noise: Seeded,
     fail_next_write: bool,
+    silent_erase: bool,
 }
 
 impl Machine {
@@ -89,6 +90,7 @@ impl Machine {
             plug_at: None,
             noise: Seeded::new(options.seed, "garbage"),
             fail_next_write: false,
+            silent_erase: false,
         })
     }
 
@@ -144,6 +146,9 @@ impl Machine {
         let State::Loader { loader, decoder } = &mut self.state else { return };
         if std::mem::take(&mut self.fail_next_write) {
             loader.fail_next_write();
+        }
+        if std::mem::take(&mut self.silent_erase) {
+            loader.fall_silent_at_erase();
         }
         for packet in decoder.push(heard) {
             let line = &mut self.line;
@@ -243,6 +248,7 @@ impl Machine {
                 self.line.say(&garbage, APP_PATIENCE);
             }
             Order::FailNextWrite => self.fail_next_write = true,
+            Order::SilentErase => self.silent_erase = true,
         }
     }
 

@@ -49,6 +49,7 @@ pub use self::{
     faults::{BoardFault, BoardFaultKind, FaultParseError},
     physics::Probe,
     scene::{DoorSwitch, ProbePlace, ProbeWire, TrueValues},
+    uplink::{TlsError, TlsLine},
 };
 
 /// How the board reaches the broker.

@@ -5,7 +5,7 @@
 //! plugged into, while that offers it ([`coldbench_sensor::relay`]).
 
 use std::{
-    future::Future,
+    future::{Future, pending},
     io,
     sync::{
         Arc, Mutex,
@@ -19,7 +19,7 @@ use coldbench_protocol::tunnel::{FromBoard, FromTool};
 use coldbench_sensor::{
     identity::Connection,
     relay::Relay,
-    session::{Backoff, Clock, Event, Limits, Outbox, Outcome, Session, SessionConfig, SessionError, ShadowNews},
+    session::{Backoff, Clock, Event, Limits, News, Outbox, Outcome, Session, SessionConfig, SessionError},
     shared::Shared as _,
 };
 use embedded_io_adapters::tokio_1::FromTokio;
@@ -39,20 +39,6 @@ use super::{
 const OUTBOX: Limits = Limits { readings: 16, reports: 4 };
 /// Messages to the app that may wait.
 const MAX_NEWS: usize = 64;
-/// What the network tells the app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum FromNetwork {
-    /// The session is up; the time is known.
-    Up {
-        /// Milliseconds since 1970.
-        unix_millis: u64,
-    },
-    /// A shadow document with desired values.
-    Shadow(String),
-    /// A line for the log.
-    Log(String),
-}
-
 /// What the app wants of the network.
 #[derive(Clone, Default)]
 struct Wanted {
@@ -66,7 +52,7 @@ pub(super) struct Network {
     outbox: Arc<Mutex<Outbox>>,
     relay: Arc<Mutex<Relay>>,
     wanted: watch::Sender<Wanted>,
-    news: Receiver<FromNetwork>,
+    news: Receiver<News>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -136,7 +122,7 @@ impl Network {
     }
 
     /// What the network has to say, if anything.
-    pub(super) fn next(&mut self) -> Option<FromNetwork> {
+    pub(super) fn next(&mut self) -> Option<News> {
         self.news.try_recv().ok()
     }
 
@@ -162,7 +148,7 @@ struct Worker {
     relay: Arc<Mutex<Relay>>,
     network: ImitatedNetwork,
     shared: Arc<Shared>,
-    tell: SyncSender<FromNetwork>,
+    tell: SyncSender<News>,
     jitter: Seeded,
 }
 
@@ -176,13 +162,14 @@ impl Worker {
                     let mut cut = follow.clone();
                     tokio::select! {
                         biased;
-                        // An error is the end of the app, which the check below sees.
-                        _ = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
+                        // The end of the app is no power cut: there is time for a goodbye.
+                        Ok(_) = cut.wait_for(|now| now.power_cuts != wanted.power_cuts) => {}
                         () = self.keep_connected(connection, &mut follow) => {}
                     }
                 }
                 None => {
                     self.shared.set_network(NetworkState::Off);
+                    // An error is the end of the app, which the check below sees.
                     let _ = follow.changed().await;
                 }
             }
@@ -195,6 +182,7 @@ impl Worker {
 
     /// One session after another until something else is wanted.
     async fn keep_connected(&mut self, connection: &Connection, follow: &mut watch::Receiver<Wanted>) {
+        let power_cuts = follow.borrow().power_cuts;
         let relay = self.relay.clone();
         let way = Way::of(self.network, connection, &relay);
         let mut backoff = Backoff::default();
@@ -204,7 +192,7 @@ impl Worker {
                 _ = follow.changed() => return,
                 () = way.is_there() => {}
             }
-            let stop = follow.clone();
+            let stop = goodbye(follow.clone(), power_cuts);
             let reason = tokio::select! {
                 _ = follow.changed() => return,
                 line = uplink::open(connection, way) => match line {
@@ -214,7 +202,7 @@ impl Worker {
                 },
             };
             let Some(reason) = reason else { return };
-            self.say(FromNetwork::Log(format!("network: {reason}")));
+            self.say(News::Log(format!("network: {reason}")));
             self.shared.set_network(NetworkState::Connecting(Some(reason)));
             let wait = Duration::from_millis(backoff.next_delay_millis(self.jitter.next() as u32));
             tokio::select! {
@@ -229,10 +217,9 @@ impl Worker {
         &self,
         connection: &Connection,
         line: impl AsyncRead + AsyncWrite + Unpin,
-        mut stop: watch::Receiver<Wanted>,
+        stop: impl Future<Output = ()>,
         backoff: &mut Backoff,
     ) -> Option<String> {
-        let stop = async { drop(stop.changed().await) };
         let outcome = self.converse(connection, line, stop).await;
         if outcome.was_useful() {
             backoff.reset();
@@ -252,28 +239,30 @@ impl Worker {
         let session = Session { config: &config, clock: &clock, outbox: &*self.outbox };
         let mut line = FromTokio::new(line);
         session
-            .run(&mut line, stop, |event| match event {
-                Event::Online => {
+            .run(&mut line, stop, |event| {
+                if event == Event::Online {
                     self.shared.set_network(NetworkState::Up);
-                    self.say(FromNetwork::Up { unix_millis: unix_millis() });
+                    // The network knows the time, as a time server does.
+                    self.say(News::Time { unix_millis: unix_millis() });
                 }
-                Event::Shadow(ShadowNews::Delta | ShadowNews::GetAccepted, document) => {
-                    self.say(FromNetwork::Shadow(String::from_utf8_lossy(document).into_owned()));
-                }
-                Event::Shadow(ShadowNews::UpdateRejected, document) => {
-                    let document = String::from_utf8_lossy(document);
-                    self.say(FromNetwork::Log(format!("shadow update rejected: {document}")));
-                }
-                Event::Shadow(..) | Event::Acknowledged(_) => {}
+                News::of(event).into_iter().for_each(|news| self.say(news));
             })
             .await
     }
 
     /// Without waiting: an app that hangs misses what does not fit.
-    fn say(&self, news: FromNetwork) {
+    fn say(&self, news: News) {
         if let Err(TrySendError::Full(news)) = self.tell.try_send(news) {
             tracing::warn!(?news, "the imitated board's app does not keep up with its network");
         }
+    }
+}
+
+/// Ready when something else is wanted and there is time for a goodbye: not when the power was cut.
+async fn goodbye(mut follow: watch::Receiver<Wanted>, power_cuts: u64) {
+    // An error is the end of the app.
+    if follow.changed().await.is_ok() && follow.borrow().power_cuts != power_cuts {
+        pending().await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the tests stand the board against: certificates of every kind, mosquitto, and peers that say nothing.
+//! What tests of the board's TLS, here and on the host, stand it against: certificates of every kind, mosquitto, and peers that say nothing.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use board_tls::Tls;
 use coldbench_protocol::Network;
 use coldbench_sensor::identity::Connection;
 use coldbench_sensor::session::Clock;
@@ -24,11 +23,6 @@ pub const HOST: &str = "broker.depot.example";
 /// The board's readings.
 pub const READINGS: &str = "dt/coldchain/depot1/truckSensor01/readings";
 const DAY: time::Duration = time::Duration::DAY;
-
-/// The one library of this program.
-pub fn tls() -> Tls {
-    Tls::start(Zeroizing::new([7; 32])).expect("one test at a time has the library")
-}
 
 /// UTC, milliseconds since 1970.
 pub fn now_unix_millis() -> Option<u64> {

@@ -75,6 +75,17 @@ pub(super) struct Loader {
     reading: Option<Reading>,
     watchdog: Option<Instant>,
     fail_next_write: bool,
+    silence: Silence,
+}
+
+/// Whether the loader stops answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    Never,
+    /// With the next erase or write that a client begins.
+    AtErase,
+    /// Nothing is answered until the next reset.
+    Now,
 }
 
 /// An upload to memory under way.
@@ -98,12 +109,18 @@ impl Loader {
             reading: None,
             watchdog: None,
             fail_next_write: false,
+            silence: Silence::Never,
         }
     }
 
     /// Makes the next write to flash fail once, as worn cells do.
     pub(super) fn fail_next_write(&mut self) {
         self.fail_next_write = true;
+    }
+
+    /// Answers nothing more from the next erase on, as a loader that hangs does.
+    pub(super) fn fall_silent_at_erase(&mut self) {
+        self.silence = Silence::AtErase;
     }
 
     /// When the watchdog that the client set resets the chip.
@@ -123,6 +140,13 @@ impl Loader {
             None => {}
         }
         let Some(command) = Command::parse(packet) else { return Outcome::Stay };
+        let begins = matches!(Op::try_from(command.op), Ok(Op::FlashBegin | Op::DeflateBegin | Op::EraseRegion));
+        if self.silence == Silence::AtErase && begins {
+            self.silence = Silence::Now;
+        }
+        if self.silence == Silence::Now {
+            return Outcome::Stay;
+        }
         if let Err(failure) = command.verify() {
             self.refuse(&command, failure, send);
             return Outcome::Stay;

@@ -4,6 +4,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     thread,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use coldbench_protocol::{Install, Network, Subject};
@@ -119,15 +120,8 @@ fn read_packet(stream: &mut Stream) -> io::Result<(u8, Vec<u8>)> {
     Ok((kind, body))
 }
 
-#[test]
-fn an_installed_board_publishes_the_readings_it_sends_over_the_line_and_follows_its_shadow() {
-    let authority = Authority::new();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (told, heard) = mpsc::channel();
-    let config = authority.server_config();
-    let server = thread::spawn(move || serve(&listener, config, &told));
-
+/// A board with an identity of this authority, a clock and an interval of 1 s.
+fn installed(authority: &Authority, port: u16) -> (Bench, Link) {
     let bench = Bench::with(|options| {
         options.network = ImitatedNetwork::Reachable;
         flash_file(options, "1.0.0");
@@ -148,17 +142,76 @@ fn an_installed_board_publishes_the_readings_it_sends_over_the_line_and_follows_
         network: Network::WiFi { ssid: "depot".into(), passphrase: String::new() },
         host_key_pem: None,
     };
+    let unix_millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    link.ask(5, Request::SetClock { unix_millis }).unwrap();
     let Ok(Response::Identity(identity)) = link.ask(4, Request::Install(install)) else { panic!("not installed") };
     assert_eq!(identity.thing_name, "truckSensor01");
+    (bench, link)
+}
+
+/// The readings that came over the line meanwhile.
+fn readings(link: &mut Link) -> Vec<serde_json::Value> {
+    let arrived = link.read().into_iter().filter(|(channel, _)| *channel == Channel::Reading);
+    arrived.map(|(_, payload)| serde_json::from_slice(&payload).unwrap()).collect()
+}
+
+#[test]
+fn readings_made_without_a_session_are_published_later_in_order_and_marked() {
+    let authority = Authority::new();
+    // Nobody answers: the board's connection waits in the listener's queue.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (bench, mut link) = installed(&authority, listener.local_addr().unwrap().port());
+    let begun = Instant::now();
+    let mut without_a_session = Vec::new();
+    while without_a_session.len() < 4 {
+        assert!(begun.elapsed() < PATIENCE, "{without_a_session:?}");
+        let dated = readings(&mut link).into_iter().filter(|one| one["time"].is_string() && one["thing"].is_string());
+        without_a_session.extend(dated);
+    }
+
+    let (told, heard) = mpsc::channel();
+    let config = authority.server_config();
+    let server = thread::spawn(move || while serve(&listener, config.clone(), &told).is_err() {});
+    let (mut late, mut live) = (Vec::<serde_json::Value>::new(), Vec::<serde_json::Value>::new());
+    let begun = Instant::now();
+    // The first may have come over the line while the test waited for an answer.
+    let has = |late: &[serde_json::Value], one: &serde_json::Value| late.iter().any(|late| late["seq"] == one["seq"]);
+    while !without_a_session.iter().all(|one| has(&late, one)) || live.is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "{late:?} {:?}", bench.board.control().network());
+        link.read();
+        for (_, payload) in heard.try_iter().filter(|(topic, _)| topic == READINGS) {
+            published(&payload);
+            if payload["late"] == true { late.push(payload) } else { live.push(payload) }
+        }
+    }
+    assert!(late.is_sorted_by_key(|one| one["seq"].as_u64().unwrap()), "{late:?}");
+    for late in &mut late {
+        late.as_object_mut().unwrap().remove("late");
+    }
+    assert!(without_a_session.iter().all(|one| late.contains(one)), "{late:?}");
+    assert!(live.iter().all(|one| one["late"].is_null()));
+    drop(link);
+    bench.board.stop();
+    server.join().unwrap();
+}
+
+#[test]
+fn an_installed_board_publishes_the_readings_it_sends_over_the_line_and_follows_its_shadow() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (told, heard) = mpsc::channel();
+    let config = authority.server_config();
+    let server = thread::spawn(move || serve(&listener, config, &told));
+
+    let (bench, mut link) = installed(&authority, port);
 
     let mut over_the_line = Vec::new();
     let (mut shared_reading, mut interval_applied) = (false, false);
     let begun = Instant::now();
     while !(shared_reading && interval_applied) {
         assert!(begun.elapsed() < PATIENCE, "{:?}", bench.board.control().network());
-        let arrived = link.read().into_iter().filter(|(channel, _)| *channel == Channel::Reading);
-        over_the_line
-            .extend(arrived.map(|(_, payload)| serde_json::from_slice::<serde_json::Value>(&payload).unwrap()));
+        over_the_line.extend(readings(&mut link));
         for (topic, payload) in heard.try_iter() {
             if topic == READINGS {
                 published(&payload);

@@ -295,7 +295,8 @@ fn faults_happen_once_and_the_board_recovers() {
 #[test]
 fn pacing_holds_the_line_to_its_rate() {
     let bench = Bench::with(|options| options.pace_baud = Some(115_200));
-    let mut flasher = bench.flasher(true);
+    // The start of a stub has to be answered within 50 ms, which a loaded machine does not hold.
+    let mut flasher = bench.flasher(false);
     let noise = sample_noise(30_000);
     let begun = Instant::now();
     flasher.write_bin_to_flash(0x1000, &noise, &mut DefaultProgressCallback).unwrap();
