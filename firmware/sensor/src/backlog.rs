@@ -72,7 +72,8 @@ impl<P: Peripherals, S: Store + Backlog> Board<P, S> {
             let spilled = if outbox.is_online() { Vec::new() } else { outbox.take_readings() };
             (acknowledged, spilled, outbox.is_online() && !outbox.has_late())
         });
-        if let (true, Some(ticket)) = (acknowledged, self.late.ticket.take()) {
+        // Between sending and acknowledging this is called many times: the ticket stays until then.
+        if acknowledged && let Some(ticket) = self.late.ticket.take() {
             // When this fails it is sent once more after the next start.
             let _ = self.store.acknowledge(ticket);
         }

@@ -40,7 +40,7 @@ use esp_hal::{
     clock::CpuClock,
     efuse,
     time::{Duration, Instant},
-    timer::timg::TimerGroup,
+    timer::systimer::SystemTimer,
 };
 use esp_rtos::CurrentThreadHandle;
 use tinyrlibc as _;
@@ -89,7 +89,7 @@ fn main() -> ! {
     let wiring = Wiring::new(esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max())));
     esp_alloc::heap_allocator!(size: HEAP_LEN);
 
-    esp_rtos::start(TimerGroup::new(wiring.threads.timer).timer0, wiring.threads.switch);
+    esp_rtos::start(SystemTimer::new(wiring.threads.timer).alarm0, wiring.threads.switch);
     CurrentThreadHandle::get().set_priority(MAIN_PRIORITY);
 
     reset::watch_supply();

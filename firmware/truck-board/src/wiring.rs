@@ -44,7 +44,7 @@ pub struct LinkWiring {
 /// What makes two threads of one processor.
 pub struct ThreadWiring {
     /// The timer that ends waits.
-    pub timer: chip::TIMG0<'static>,
+    pub timer: chip::SYSTIMER<'static>,
     /// The interrupt that changes threads.
     pub switch: chip::FROM_CPU_INTR0<'static>,
 }
@@ -82,7 +82,7 @@ impl Wiring {
                 rng: chip.RNG,
             },
             link: LinkWiring { rx: chip.GPIO20, tx: chip.GPIO21, uart: chip.UART0, usb: chip.USB_DEVICE },
-            threads: ThreadWiring { timer: chip.TIMG0, switch: chip.FROM_CPU_INTR0 },
+            threads: ThreadWiring { timer: chip.SYSTIMER, switch: chip.FROM_CPU_INTR0 },
             button: chip.GPIO9,
             flash: chip.FLASH,
             rtc_timer: chip.RTC_TIMER,

@@ -113,6 +113,22 @@ fn without_a_session_readings_wait_and_are_sent_late_in_order_beside_the_live_on
 }
 
 #[test]
+fn a_broker_that_answers_slowly_gets_each_late_reading_once() {
+    let mut truck = Truck::new(Memory::default());
+    let over_usb = truck.run(11_000);
+    truck.online(true);
+    let mut taken = Vec::new();
+    for _ in 0..over_usb.len() {
+        // Many turns of the main loop between sending and acknowledging.
+        truck.run(200);
+        taken.extend(truck.take());
+    }
+    truck.run(200);
+    assert_eq!(taken, over_usb.iter().map(|json| (Kind::LateReading, late(json))).collect::<Vec<_>>());
+    assert_eq!((truck.take(), truck.board.readings_waiting()), (None, 0));
+}
+
+#[test]
 fn late_readings_go_at_a_bounded_pace() {
     let mut truck = Truck::new(Memory::default());
     truck.run(601_000);
