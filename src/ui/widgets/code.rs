@@ -17,8 +17,9 @@ pub fn text_drawer(ui: &mut Ui, title: &str, text: &'static str) {
     CollapsingHeader::new(RichText::new(title).font(Type::Label.font())).show(ui, |ui| {
         let palette = ui.palette();
         let lines = ui.data_mut(|data| {
-            let kept =
-                data.get_temp_mut_or_insert_with(ui.scope_id().with(title), || Lines::from(text.lines().collect::<Vec<_>>()));
+            let kept = data.get_temp_mut_or_insert_with(ui.scope_id().with(title), || {
+                Lines::from(text.lines().collect::<Vec<_>>())
+            });
             kept.clone()
         });
         let height = ui.fonts_mut(|fonts| fonts.row_height(&Type::Code.font()));
