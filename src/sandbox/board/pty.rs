@@ -16,10 +16,14 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    pty::openpty,
     sys::termios::{BaudRate, FlushArg, SetArg, cfmakeraw, cfsetspeed, tcflush, tcgetattr, tcsetattr},
     unistd::{read, ttyname, write},
 };
+
+#[cfg(target_os = "linux")]
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+#[cfg(not(target_os = "linux"))]
+use nix::{fcntl::FdFlag, pty::openpty};
 
 use super::line::{CLIENT_POLL, Heard, PIECE};
 
@@ -98,18 +102,39 @@ impl Drop for Pty {
     }
 }
 
+/// The two ends. No program that is started may inherit them: it would keep an unplugged line alive.
+#[cfg(target_os = "linux")]
+fn open_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let flags = OFlag::O_NOCTTY.bits();
+    let slave = OpenOptions::new().read(true).write(true).custom_flags(flags).open(ptsname_r(&master)?)?;
+    Ok((master.into(), slave.into()))
+}
+
+/// The two ends. No program that is started may inherit them: it would keep an unplugged line alive.
+#[cfg(not(target_os = "linux"))]
+fn open_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let pair = openpty(None, None)?;
+    for end in [&pair.master, &pair.slave] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    }
+    Ok((pair.master, pair.slave))
+}
+
 impl Device {
     fn open() -> io::Result<Self> {
-        let pair = openpty(None, None)?;
+        let (master, slave) = open_pair()?;
         // Raw from the start: with echo on, the board would hear its own greeting.
-        let mut settings = tcgetattr(&pair.slave)?;
+        let mut settings = tcgetattr(&slave)?;
         cfmakeraw(&mut settings);
         cfsetspeed(&mut settings, BaudRate::B115200)?;
-        tcsetattr(&pair.slave, SetArg::TCSANOW, &settings)?;
-        let flags = OFlag::from_bits_truncate(fcntl(&pair.master, FcntlArg::F_GETFL)?);
-        fcntl(&pair.master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        let slave_path = ttyname(&pair.slave)?;
-        Ok(Device { master: pair.master, slave_path, had_client: false })
+        tcsetattr(&slave, SetArg::TCSANOW, &settings)?;
+        let flags = OFlag::from_bits_truncate(fcntl(&master, FcntlArg::F_GETFL)?);
+        fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        let slave_path = ttyname(&slave)?;
+        Ok(Device { master, slave_path, had_client: false })
     }
 
     fn read(&mut self, timeout: Duration) -> io::Result<Heard> {
