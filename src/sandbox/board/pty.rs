@@ -24,6 +24,11 @@ use nix::{
 #[cfg(not(target_os = "linux"))]
 use nix::{fcntl::FdFlag, pty::openpty};
 
+#[cfg(target_os = "linux")]
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+#[cfg(not(target_os = "linux"))]
+use nix::{fcntl::FdFlag, pty::openpty};
+
 use super::line::{CLIENT_POLL, Heard, PIECE};
 
 /// The link, and the device it leads to. While the board is unplugged, there is no device and the link is gone.
