@@ -104,7 +104,7 @@ fn main() -> ! {
 
     let mut seed = Zeroizing::new([0; 32]);
     board.peripherals().fill_random(&mut *seed);
-    let network = Network::start(seed);
+    let network = Network::start(seed, wiring.wifi);
     network.connect(board.connection());
 
     let mut next_poll = Instant::now();
