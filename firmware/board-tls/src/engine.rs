@@ -13,7 +13,7 @@ use mbedtls_rs::Session;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
-use crate::{calendar, error::TlsError, identity, stream::TlsStream};
+use crate::{calendar, error::TlsError, identity, last_words::LastWords, stream::TlsStream};
 
 /// How long a handshake may take, in milliseconds.
 pub const HANDSHAKE_LIMIT_MILLIS: u64 = 30_000;
@@ -46,7 +46,8 @@ impl Tls {
     ) -> Result<TlsStream<'a, L>, TlsError> {
         calendar::set(unix_millis.ok_or(TlsError::ClockNotSet)?);
         let refused = |error| TlsError::of(error, 0);
-        let mut session = Session::new(self.0.reference(), line, &identity::config(connection)?).map_err(refused)?;
+        let mut session =
+            Session::new(self.0.reference(), LastWords::of(line), &identity::config(connection)?).map_err(refused)?;
         session.set_server_name(&identity::host_name(connection)?).map_err(refused)?;
         let deadline_millis = clock.now_millis().saturating_add(HANDSHAKE_LIMIT_MILLIS);
         let outcome = {

@@ -16,6 +16,7 @@ mod calendar;
 mod engine;
 mod error;
 mod identity;
+mod last_words;
 mod stream;
 
 pub use engine::{HANDSHAKE_LIMIT_MILLIS, Tls};

@@ -3,13 +3,13 @@
 use embedded_io_async::{ErrorType, Read, Write};
 use mbedtls_rs::{Session, TlsVersion};
 
-use crate::error::TlsError;
+use crate::{error::TlsError, last_words::LastWords};
 
 /// A TLS line that stands. Dropping it says no farewell; [`TlsStream::close`] does.
-pub struct TlsStream<'a, L: Read + Write>(Session<'a, L>);
+pub struct TlsStream<'a, L: Read + Write>(Session<'a, LastWords<L>>);
 
 impl<'a, L: Read + Write> TlsStream<'a, L> {
-    pub(crate) fn new(session: Session<'a, L>) -> Self {
+    pub(crate) fn new(session: Session<'a, LastWords<L>>) -> Self {
         TlsStream(session)
     }
 

@@ -69,6 +69,9 @@ const MAIN_PRIORITY: usize = 1;
 /// Memory for frames, certificates, readings that wait, the network's stack and the radio's buffers.
 const HEAP_LEN: usize = 160 * 1024;
 
+/// More of it: what the boot loader used and nobody needs any more.
+const RECLAIMED_LEN: usize = 60 * 1024;
+
 // Fixed texts instead of the build's date keep the image the same for the same sources.
 esp_bootloader_esp_idf::esp_app_desc!(
     env!("CARGO_PKG_VERSION"),
@@ -88,6 +91,7 @@ type TruckBoard = Board<TruckPeripherals, BoardStore>;
 fn main() -> ! {
     let wiring = Wiring::new(esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max())));
     esp_alloc::heap_allocator!(size: HEAP_LEN);
+    esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: RECLAIMED_LEN);
 
     esp_rtos::start(SystemTimer::new(wiring.threads.timer).alarm0, wiring.threads.switch);
     CurrentThreadHandle::get().set_priority(MAIN_PRIORITY);
@@ -104,7 +108,7 @@ fn main() -> ! {
 
     let mut seed = Zeroizing::new([0; 32]);
     board.peripherals().fill_random(&mut *seed);
-    let network = Network::start(seed);
+    let network = Network::start(seed, wiring.wifi);
     network.connect(board.connection());
 
     let mut next_poll = Instant::now();

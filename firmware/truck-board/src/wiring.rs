@@ -59,6 +59,8 @@ pub struct Wiring {
     pub threads: ThreadWiring,
     /// Button to ground; held during a reset it selects the ROM loader.
     pub button: chip::GPIO9<'static>,
+    /// The radio.
+    pub wifi: chip::WIFI<'static>,
     /// The flash memory.
     pub flash: chip::FLASH<'static>,
     /// The watchdog's timer.
@@ -84,6 +86,7 @@ impl Wiring {
             link: LinkWiring { rx: chip.GPIO20, tx: chip.GPIO21, uart: chip.UART0, usb: chip.USB_DEVICE },
             threads: ThreadWiring { timer: chip.SYSTIMER, switch: chip.FROM_CPU_INTR0 },
             button: chip.GPIO9,
+            wifi: chip.WIFI,
             flash: chip.FLASH,
             rtc_timer: chip.RTC_TIMER,
         }

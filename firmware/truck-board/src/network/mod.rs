@@ -10,11 +10,12 @@ use coldbench_sensor::{
     shared::Shared,
 };
 use embassy_sync::{blocking_mutex::raw::CriticalSectionRawMutex, channel::Channel, signal::Signal};
-use esp_hal::time::Instant;
+use esp_hal::{peripherals::WIFI, time::Instant};
 use zeroize::Zeroizing;
 
 use crate::locked::Locked;
 
+mod radio;
 mod thread;
 mod worker;
 
@@ -40,7 +41,7 @@ pub struct Network(&'static State);
 
 impl Network {
     /// Starts the network's thread. `seed` is what its random numbers come from.
-    pub fn start(seed: Zeroizing<[u8; 32]>) -> Self {
+    pub fn start(seed: Zeroizing<[u8; 32]>, wifi: WIFI<'static>) -> Self {
         let state: &'static State = Box::leak(Box::new(State {
             outbox: Locked::new(Outbox::new(OUTBOX)),
             relay: Locked::new(Relay::new()),
@@ -49,7 +50,7 @@ impl Network {
             changed: Signal::new(),
             news: Channel::new(),
         }));
-        thread::start(state, seed);
+        thread::start(state, seed, wifi);
         Network(state)
     }
 
@@ -101,6 +102,13 @@ impl Network {
 
     fn is_wanted(&self) -> bool {
         self.0.wanted.with(|wanted| wanted.is_some())
+    }
+}
+
+impl State {
+    /// Without waiting: what the main thread does not fetch is not told.
+    fn say(&self, news: News) {
+        let _ = self.news.try_send(news);
     }
 }
 

@@ -1,103 +1,173 @@
 //! One session with the broker after another, with the identity that is installed.
 
 use alloc::{format, string::String};
-use core::future::{Future, poll_fn};
+use core::future::{Future, pending, poll_fn};
 
 use board_tls::Tls;
+use coldbench_protocol::Network;
 use coldbench_sensor::{
     identity::Connection,
     relay::RelayStream,
     session::{Backoff, Clock, News, Session, SessionConfig},
     shared::Shared,
 };
-use embassy_futures::select::{Either, select};
+use embassy_executor::Spawner;
+use embassy_futures::select::{Either, Either3, select, select3};
+use embassy_net::{IpEndpoint, Stack, dns::DnsQueryType, tcp::TcpSocket};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::{Read, Write};
-use esp_hal::rng::Rng;
+use esp_hal::{peripherals::WIFI, rng::Rng};
 use zeroize::Zeroizing;
 
-use super::{State, uptime_millis};
+use super::{
+    State,
+    radio::{Radio, keep_time},
+    uptime_millis,
+};
 
-/// How long the tool may take to open a connection.
+/// How long opening a line may take: the tool's work, or name and connection over Wi-Fi.
 const OPEN_LIMIT: Duration = Duration::from_secs(15);
+/// A TCP connection on which nothing is acknowledged for this long is broken.
+const TCP_SILENCE_LIMIT: Duration = Duration::from_secs(30);
+/// What a TCP connection holds each way.
+const TCP_BUFFER_LEN: usize = 2048;
 
 /// What the network's thread does.
 pub(super) struct Worker {
     state: &'static State,
     tls: Tls,
+    /// The radio is switched on when the first identity with Wi-Fi is there.
+    wifi: Option<WIFI<'static>>,
+    radio: Option<Radio>,
 }
 
 impl Worker {
     /// `None` when there is one already.
-    pub(super) fn new(state: &'static State, seed: Zeroizing<[u8; 32]>) -> Option<Self> {
-        Some(Worker { state, tls: Tls::start(seed)? })
+    pub(super) fn new(state: &'static State, seed: Zeroizing<[u8; 32]>, wifi: WIFI<'static>) -> Option<Self> {
+        Some(Worker { state, tls: Tls::start(seed)?, wifi: Some(wifi), radio: None })
     }
 
     /// Follows what is wanted, for ever.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, spawner: Spawner) {
         loop {
             match self.state.wanted.with(|wanted| wanted.clone()) {
-                Some(connection) => self.keep_connected(&connection).await,
+                Some(connection) => {
+                    self.switch_on(&connection.network, spawner);
+                    self.follow(&connection).await;
+                }
                 None => self.state.changed.wait().await,
             }
         }
     }
 
-    /// One session after another until something else is wanted.
-    async fn keep_connected(&mut self, connection: &Connection) {
-        let Worker { state, tls } = self;
-        let mut backoff = Backoff::default();
-        loop {
-            let mut attempt = Attempt { state, tls, connection, was_useful: false };
-            let failure = match attempt.run().await {
-                Ok(()) => return,
-                Err(failure) => failure,
-            };
-            if attempt.was_useful {
-                backoff.reset();
+    fn switch_on(&mut self, network: &Network, spawner: Spawner) {
+        if let Network::WiFi { .. } = network
+            && let Some(wifi) = self.wifi.take()
+        {
+            match Radio::start(wifi, spawner) {
+                Ok(radio) => self.radio = Some(radio),
+                Err(error) => self.state.say(News::Log(format!("the radio does not start: {error:?}"))),
             }
-            state.say(News::Log(format!("network: {failure}")));
-            let wait = Duration::from_millis(backoff.next_delay_millis(Rng::new().random()));
-            if let Either::First(_) = select(state.changed.wait(), Timer::after(wait)).await {
-                return;
+        }
+    }
+
+    /// Keeps this identity connected until another is wanted.
+    async fn follow(&mut self, connection: &Connection) {
+        let Worker { state, tls, radio, .. } = self;
+        match (&connection.network, radio) {
+            (Network::WiFi { ssid, passphrase }, Some(radio)) => {
+                let stack = radio.stack();
+                let sessions = keep_connected(Keeper { state, tls, connection, stack: Some(stack) });
+                select3(sessions, radio.stay_joined(ssid, passphrase, state), keep_time(stack, state)).await;
             }
+            _ => keep_connected(Keeper { state, tls, connection, stack: None }).await,
         }
     }
 }
 
-/// One try to reach the broker and stay there.
-struct Attempt<'a> {
+/// One session after another until something else is wanted.
+async fn keep_connected(keeper: Keeper<'_>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let mut was_useful = false;
+        let failure = match keeper.attempt(&mut was_useful).await {
+            Ok(()) => return,
+            Err(failure) => failure,
+        };
+        if was_useful {
+            backoff.reset();
+        }
+        keeper.state.say(News::Log(format!("network: {failure}")));
+        let wait = Duration::from_millis(backoff.next_delay_millis(Rng::new().random()));
+        if let Either::First(_) = select(keeper.state.changed.wait(), Timer::after(wait)).await {
+            return;
+        }
+    }
+}
+
+/// What every try to reach the broker needs.
+struct Keeper<'a> {
     state: &'static State,
     tls: &'a Tls,
     connection: &'a Connection,
-    /// The broker took something.
-    was_useful: bool,
+    /// The network on the radio, where there is one.
+    stack: Option<Stack<'static>>,
 }
 
-impl Attempt<'_> {
-    /// `Ok` when something else is wanted, or why it ended otherwise.
-    async fn run(&mut self) -> Result<(), String> {
-        match select(
-            self.state.changed.wait(),
-            poll_fn(|context| self.state.relay.with(|relay| relay.poll_offered(context))),
-        )
-        .await
-        {
-            Either::First(_) => return Ok(()),
-            Either::Second(()) => {}
+impl Keeper<'_> {
+    /// Reaches the broker, by Wi-Fi where it is up, else through the computer, and stays there. `Ok` when something
+    /// else is wanted, or why it ended otherwise; `was_useful` becomes true when the broker took something.
+    async fn attempt(&self, was_useful: &mut bool) -> Result<(), String> {
+        let wifi = async {
+            match self.stack {
+                Some(stack) => {
+                    stack.wait_config_up().await;
+                    stack
+                }
+                None => pending().await,
+            }
+        };
+        let relay = poll_fn(|context| self.state.relay.with(|relay| relay.poll_offered(context)));
+        match select3(self.state.changed.wait(), wifi, relay).await {
+            Either3::First(_) => Ok(()),
+            Either3::Second(stack) => self.over_wifi(stack, was_useful).await,
+            Either3::Third(()) => self.through_the_computer(was_useful).await,
         }
+    }
+
+    async fn over_wifi(&self, stack: Stack<'_>, was_useful: &mut bool) -> Result<(), String> {
+        let (mut bytes_in, mut bytes_out) = ([0; TCP_BUFFER_LEN], [0; TCP_BUFFER_LEN]);
+        let mut socket = TcpSocket::new(stack, &mut bytes_in, &mut bytes_out);
+        socket.set_timeout(Some(TCP_SILENCE_LIMIT));
+        let connecting = async {
+            let name = self.connection.endpoint.as_str();
+            let addresses =
+                stack.dns_query(name, DnsQueryType::A).await.map_err(|error| format!("{name}: {error:?}"))?;
+            let address = *addresses.first().ok_or_else(|| format!("{name} has no address"))?;
+            let broker = IpEndpoint::new(address, self.connection.port);
+            socket.connect(broker).await.map_err(|error| format!("no connection to {broker}: {error:?}"))
+        };
+        match select(self.state.changed.wait(), with_timeout(OPEN_LIMIT, connecting)).await {
+            Either::First(_) => Ok(()),
+            Either::Second(Ok(Ok(()))) => self.talk(socket, was_useful).await,
+            Either::Second(Ok(Err(why))) => Err(why),
+            Either::Second(Err(_)) => Err("the broker did not answer in time".into()),
+        }
+    }
+
+    async fn through_the_computer(&self, was_useful: &mut bool) -> Result<(), String> {
         let (host, port) = (self.connection.endpoint.as_str(), self.connection.port);
         let opening = with_timeout(OPEN_LIMIT, RelayStream::open(&self.state.relay, host, port));
         match select(self.state.changed.wait(), opening).await {
             Either::First(_) => Ok(()),
-            Either::Second(Ok(Ok(line))) => self.secure(line).await,
+            Either::Second(Ok(Ok(line))) => self.talk(line, was_useful).await,
             Either::Second(Ok(Err(error))) => Err(format!("no connection through the computer: {error}")),
             Either::Second(Err(_)) => Err("the computer did not open a connection in time".into()),
         }
     }
 
     /// TLS on the line, and a session on that.
-    async fn secure<L: Read + Write>(&mut self, line: L) -> Result<(), String> {
+    async fn talk<L: Read + Write>(&self, line: L, was_useful: &mut bool) -> Result<(), String> {
         let unix_millis = self.state.unix_millis_at_start.with(|start| start.map(|start| start + uptime_millis()));
         let securing = self.tls.connect(line, self.connection, unix_millis, &EmbassyClock);
         let mut line = match select(self.state.changed.wait(), securing).await {
@@ -115,18 +185,11 @@ impl Attempt<'_> {
                 }
             })
             .await;
-        self.was_useful = outcome.was_useful();
+        *was_useful = outcome.was_useful();
         outcome.end.map_err(|error| format!("{error} {}", error.advice()))?;
         // The broker has its goodbye in MQTT; that in TLS is a courtesy.
         let _ = line.close().await;
         Ok(())
-    }
-}
-
-impl State {
-    /// Without waiting: what the main thread does not fetch is not told.
-    fn say(&self, news: News) {
-        let _ = self.news.try_send(news);
     }
 }
 
