@@ -120,7 +120,9 @@ impl What {
         match info.access {
             Access::Ok => None,
             Access::Busy => problem("port.busy", "another program uses it", "Close the other program"),
-            Access::NoPermission => problem("port.permission", "you have no permission", "Run `coldbench ports`"),
+            Access::NoPermission => {
+                problem("port.permission", "you have no permission", "Let serial ports be opened by you")
+            }
             Access::Unavailable => Some(What::Gone),
         }
     }

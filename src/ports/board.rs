@@ -381,7 +381,7 @@ impl BoardError {
             BoardError::NoPort { .. } => ("port.missing", "Plug the board in and choose the port where it shows"),
             BoardError::Busy { .. } => ("port.busy", "Close the other program that uses the port, then try again"),
             BoardError::NoPermission { .. } => {
-                ("port.permission", "Run `coldbench ports`: it names the one command that lets you open the port")
+                ("port.permission", "Ask who looks after this computer to let you open serial ports")
             }
             BoardError::Open { .. } => ("port.open", "Unplug the board, plug it in again and try another USB cable"),
             BoardError::Unplugged => ("board.unplugged", "Plug the board in again and resume the job"),
@@ -412,6 +412,7 @@ impl From<BoardError> for Problem {
         let problem = Problem::new(code, error.to_string(), advice);
         match error {
             BoardError::NoPort { .. } => problem.in_terminal("`coldbench ports`"),
+            BoardError::NoPermission { .. } => problem.in_terminal("`coldbench ports` names the one command"),
             BoardError::Verify { .. } => problem.in_terminal("--baud 115200"),
             _ => problem,
         }
