@@ -12,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[cfg(target_os = "linux")]
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -21,8 +19,6 @@ use nix::{
     sys::termios::{BaudRate, FlushArg, SetArg, cfmakeraw, cfsetspeed, tcflush, tcgetattr, tcsetattr},
     unistd::{read, ttyname, write},
 };
-#[cfg(not(target_os = "linux"))]
-use nix::{fcntl::FdFlag, pty::openpty};
 
 #[cfg(target_os = "linux")]
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
