@@ -45,7 +45,7 @@ pub async fn newest(address: &str) -> Result<Release, Problem> {
     let told = serde_json::from_slice::<Answer>(&bytes).ok();
     told.and_then(|answer| Release::from_tag(&answer.tag_name, answer.html_url)).ok_or_else(|| {
         let what = format!("{address} answers, but names no version");
-        Problem::new("updates.answer", what, "Check the address given with --from")
+        Problem::new("updates.answer", what, "Check the address that is asked").in_terminal("--from")
     })
 }
 

@@ -1,6 +1,9 @@
 //! What can be wrong before a job gets anywhere, and that it is told with what to do about it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use coldbench::{
     adapters::board::SerialBoards,
@@ -9,6 +12,12 @@ use coldbench::{
     domain::Problem,
     ports::board::{Boards, OpenOptions},
 };
+
+use p256::{
+    ecdsa::{Signature, SigningKey, signature::Signer as _},
+    pkcs8::EncodePublicKey as _,
+};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     depot::{Depot, Screen},
@@ -35,8 +44,9 @@ fn an_image_for_another_chip_is_refused_before_anything_is_written() {
     let manifest = copy.join("manifest.toml");
     let text = fs::read_to_string(&manifest).unwrap();
     assert!(text.contains("\"esp32c3\""), "{text}");
-    fs::write(&manifest, text.replace("\"esp32c3\"", "\"esp32s3\"")).unwrap();
+    let key = sign_again(&manifest, &text.replace("\"esp32c3\"", "\"esp32s3\""));
     depot.set_site("firmware", copy.display().to_string().into());
+    depot.set_site("firmware_key", key.display().to_string().into());
     refused(&depot, "not for esp32s3");
 }
 
@@ -115,6 +125,21 @@ fn damaged_image(copy: &Path) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x40;
     fs::write(&program, bytes).unwrap();
+}
+
+/// Signs a manifest with a key of the site's own, as `firmware/build --sign` does; the public key's file.
+fn sign_again(manifest: &Path, text: &str) -> PathBuf {
+    let unsigned: String = text.split_inclusive('\n').filter(|line| !line.starts_with("signature = ")).collect();
+    let secret = SigningKey::from_slice(&[7; 32]).unwrap();
+    let public = secret.verifying_key();
+    let id = hex::encode(&Sha256::digest(public.to_public_key_der().unwrap())[..16]);
+    let signature: Signature = secret.sign(unsigned.as_bytes());
+    let (values, parts) = unsigned.split_once("\n[[").unwrap();
+    let signature = hex::encode(signature.to_bytes());
+    fs::write(manifest, format!("{values}signature = \"{id}:{signature}\"\n\n[[{parts}")).unwrap();
+    let file = manifest.with_file_name("site-key.pub");
+    fs::write(&file, public.to_public_key_pem(Default::default()).unwrap()).unwrap();
+    file
 }
 
 fn copy_image(copy: &Path) {

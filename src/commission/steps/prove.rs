@@ -41,7 +41,7 @@ const WISH_LIMIT: Duration = Duration::from_secs(60);
 const SHADOW_EVERY: Duration = Duration::from_secs(1);
 /// Most readings kept for comparing. The deadline comes first unless the interval is a second.
 const MOST_KEPT: usize = 512;
-const ADVICE_RELAY: &str = "Give the site profile a network, or let the board use this computer with --relay auto";
+const ADVICE_RELAY: &str = "Give the site profile a network, or let the board use this computer";
 const ADVICE_NETWORK: &str = "Check the board's network in the site profile and the policy, then resume the job";
 
 /// The step.

@@ -329,6 +329,9 @@ fn big_value(ui: &mut Ui, name: &str, value: String, unit: &str) {
     });
 }
 
+/// Width for a field and a button beside it, pt.
+const BESIDE_FIELD: f32 = 440.0;
+
 /// A field for the reference, with what the calibration would make of it.
 fn value_field(
     ui: &mut Ui,
@@ -339,14 +342,20 @@ fn value_field(
 ) {
     let (typed, value) = (view.answer(port), number(view.answer(port)));
     let wrong = !typed.is_empty() && value.is_none();
-    ui.horizontal_top(|ui| {
-        field(ui, name, hint, wrong.then_some("Type a number"), (view, port));
-        ui.vertical(|ui| {
-            // Beside the field, not beside its name.
-            ui.add_space(25.0);
-            leave_out(ui, (view, port));
+    let wrong = wrong.then_some("Type a number");
+    if ui.available_width() < BESIDE_FIELD {
+        field(ui, name, hint, wrong, (view, port));
+        leave_out(ui, (view, port));
+    } else {
+        ui.horizontal_top(|ui| {
+            field(ui, name, hint, wrong, (view, port));
+            ui.vertical(|ui| {
+                // Beside the field, not beside its name.
+                ui.add_space(25.0);
+                leave_out(ui, (view, port));
+            });
         });
-    });
+    }
     if let Some(trial) = value.and_then(|value| Trial::of(question, sensing, value)) {
         trial.show(ui, tolerances);
     }

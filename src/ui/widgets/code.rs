@@ -14,7 +14,7 @@ use super::{Button, keep_in_sight};
 
 /// Shows a long text as it is, closed at first. Only the lines in sight are laid out.
 pub fn text_drawer(ui: &mut Ui, title: &str, text: &'static str) {
-    CollapsingHeader::new(RichText::new(title).font(Type::Label.font())).show(ui, |ui| {
+    let drawer = CollapsingHeader::new(RichText::new(title).font(Type::Label.font())).show(ui, |ui| {
         let palette = ui.palette();
         let lines = ui.data_mut(|data| {
             let kept = data.get_temp_mut_or_insert_with(ui.scope_id().with(title), || {
@@ -31,6 +31,7 @@ pub fn text_drawer(ui: &mut Ui, title: &str, text: &'static str) {
             }
         });
     });
+    keep_in_sight(&drawer.header_response);
 }
 
 /// Lines of a text that is built in.
