@@ -1,6 +1,6 @@
 //! The imitated truck of the demo, beside the screen: its instruments, and what a hand can do to it.
 
-use eframe::egui::{Align, Layout, Ui};
+use eframe::egui::Ui;
 
 use crate::{
     app::{
@@ -43,8 +43,9 @@ pub fn show(ui: &mut Ui, port: &str, truck: &TruckView, view: &mut View) {
 
     note(ui, where_words(truck.probes));
     for row in [
-        &[(ProbeSpot::Hand, "In the hand"), (ProbeSpot::IceBath, "Ice bath")][..],
-        &[(ProbeSpot::BrineBath, "Cold brine"), (ProbeSpot::Fitted, "Let go")],
+        &[(ProbeSpot::Hand, "In the hand"), (ProbeSpot::Fitted, "Let go")][..],
+        &[(ProbeSpot::BrineBath, "Cold brine")],
+        &[(ProbeSpot::IceBath, "Ice bath")],
         &[(ProbeSpot::WarmBath, "Warm bath")],
     ] {
         ui.horizontal(|ui| {
@@ -78,12 +79,9 @@ pub fn show(ui: &mut Ui, port: &str, truck: &TruckView, view: &mut View) {
 }
 
 fn instrument(ui: &mut Ui, name: &str, value: f64, unit: &str) {
-    ui.horizontal(|ui| {
-        note(ui, name);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            say(ui, Type::Label, format!("{} {unit}", text::number(Some(value), 2)));
-        });
-    });
+    // Below each other: side by side they do not fit beside a scroll bar.
+    note(ui, name);
+    say(ui, Type::H3, format!("{} {unit}", text::number(Some(value), 2)));
 }
 
 fn where_words(spot: ProbeSpot) -> &'static str {
