@@ -9,6 +9,9 @@ mod flash_tests;
 mod link;
 mod loader;
 mod rate;
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod rate_tests;
 mod relay;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
