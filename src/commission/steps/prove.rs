@@ -26,7 +26,7 @@ use crate::{
         run::Run,
         step::{Halt, Outcome, Step, halt},
     },
-    domain::{Network, Reading, ThingName, shadow::Shadow},
+    domain::{Network, Problem, Reading, ThingName, shadow::Shadow},
     ports::{
         board::{Board, BoardError, Stamped},
         broker::{BrokerError, Observation},
@@ -213,7 +213,11 @@ impl Comparison {
         if self.agreed.len() < samples as usize {
             let sentence = format!("{} of {samples} readings arrived over MQTT as over USB", self.agreed.len());
             let has_no_way = run.order.relay == RelayChoice::Never && run.kit.site.board_network() == Network::None;
-            return halt("prove.no-mqtt", sentence, if has_no_way { ADVICE_RELAY } else { ADVICE_NETWORK });
+            let problem = |advice| Problem::new("prove.no-mqtt", sentence, advice);
+            return Err(Halt::Failed(match has_no_way {
+                true => problem(ADVICE_RELAY).in_terminal("--relay auto"),
+                false => problem(ADVICE_NETWORK),
+            }));
         }
         halt("prove.no-shadow", "The shadow does not report the readings that arrived", ADVICE_NETWORK)
     }

@@ -78,7 +78,8 @@ async fn a_board_that_may_not_use_this_computer_is_not_proven_and_the_advice_say
     let (world, finished, _) = without_coverage("", RelayChoice::Never).await;
     assert_eq!(code(&finished), "prove.no-mqtt");
     let problem = finished.unwrap().problem.unwrap();
-    assert!(problem.advice.contains("--relay auto"), "{problem:?}");
+    assert!(problem.advice.contains("use this computer"), "{problem:?}");
+    assert!(problem.terminal_advice().contains("--relay auto"), "{problem:?}");
     assert!(!lock(&world.switches).called.contains(&"OfferRelay"));
 }
 
