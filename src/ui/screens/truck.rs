@@ -44,8 +44,7 @@ pub fn show(ui: &mut Ui, port: &str, truck: &TruckView, view: &mut View) {
     note(ui, where_words(truck.probes));
     for row in [
         &[(ProbeSpot::Hand, "In the hand"), (ProbeSpot::Fitted, "Let go")][..],
-        &[(ProbeSpot::BrineBath, "Cold brine")],
-        &[(ProbeSpot::IceBath, "Ice bath")],
+        &[(ProbeSpot::BrineBath, "Cold brine"), (ProbeSpot::IceBath, "Ice bath")],
         &[(ProbeSpot::WarmBath, "Warm bath")],
     ] {
         ui.horizontal(|ui| {
@@ -79,9 +78,7 @@ pub fn show(ui: &mut Ui, port: &str, truck: &TruckView, view: &mut View) {
 }
 
 fn instrument(ui: &mut Ui, name: &str, value: f64, unit: &str) {
-    // Below each other: side by side they do not fit beside a scroll bar.
-    note(ui, name);
-    say(ui, Type::H3, format!("{} {unit}", text::number(Some(value), 2)));
+    note(ui, format!("{name}: {} {unit}", text::number(Some(value), 2)));
 }
 
 fn where_words(spot: ProbeSpot) -> &'static str {
