@@ -70,8 +70,12 @@ impl Link {
         }
     }
 
-    /// Gives the line back, for the loader.
-    pub(super) fn into_port(self) -> Port {
+    /// Gives the line back, for the loader, which starts at the usual rate.
+    pub(super) fn into_port(mut self) -> Port {
+        if self.raised.is_some() {
+            // A line that is gone is noticed by whoever uses it next.
+            let _ = self.speak_at(LINK_BAUD);
+        }
         self.port
     }
 
@@ -100,12 +104,14 @@ impl Link {
         }
     }
 
-    /// Goes back to the usual rate when the board cannot be understood at the raised one.
+    /// Goes back to the usual rate when the board cannot be understood at the raised one: it may have started anew, and
+    /// its greeting was not understood either.
     fn judge_rate(&mut self, anything: bool, understood: bool) -> Result<(), BoardError> {
-        match self.raised.as_mut().is_some_and(|raised| raised.judge(anything, understood)) {
-            true => self.speak_at(LINK_BAUD),
-            false => Ok(()),
+        if self.raised.as_mut().is_some_and(|raised| raised.judge(anything, understood)) {
+            self.speak_at(LINK_BAUD)?;
+            self.take_start();
         }
+        Ok(())
     }
 
     /// Asks once more where no answer comes and asking twice does no harm.

@@ -11,12 +11,12 @@ use std::{
 };
 
 use coldbench_protocol::{
-    Answer, Hello, LINE_RATES, PROTOCOL_VERSION, Refusal, Request, Response,
+    Answer, LINE_RATES, Refusal, Request, Response,
     frame::{Decoder, decode_call, encode_answer},
 };
 use serialport::{SerialPort, TTYPort};
 
-use super::*;
+use super::{tests::hello, *};
 use crate::ports::board::RelayTarget;
 
 /// After so long without a frame the board goes back to the usual rate, as the firmware does.
@@ -114,15 +114,7 @@ fn play(mut board: TTYPort, tool: &TTYPort, holds: u32, knows_rates: bool, (rate
 
 fn answer(request: &Request, knows_rates: bool) -> Result<Response, Refusal> {
     match request {
-        Request::Hello => Ok(Response::Hello(Hello {
-            protocol: PROTOCOL_VERSION,
-            firmware: "0.1.0".into(),
-            image_sha256: [7; 32],
-            mac: [0x60, 0x55, 0xF9, 0, 0, 1],
-            chip: "esp32c3".into(),
-            thing_name: None,
-            reset_reason: "power-on".into(),
-        })),
+        Request::Hello => Ok(Response::Hello(hello())),
         Request::Relay(_) => Ok(Response::Done),
         Request::SetLineRate(_) if knows_rates => Ok(Response::Done),
         _ => Err(Refusal::NotUnderstood),
@@ -175,7 +167,7 @@ async fn a_firmware_without_rates_is_carried_at_the_usual_one() {
 }
 
 #[tokio::test]
-async fn a_board_that_started_anew_is_understood_again() {
+async fn a_board_that_started_anew_is_understood_again_and_offered_the_relay() {
     let played = Played::start(921_600, true);
     let board = played.open().await;
     board.offer_relay(target()).await.unwrap();
@@ -184,5 +176,10 @@ async fn a_board_that_started_anew_is_understood_again() {
     // The first questions meet a board that speaks at another rate.
     while board.call(Request::Hello).await.is_err() {
         assert!(Instant::now() < end, "the board is not understood");
+    }
+    let offers = || played.asked.lock().unwrap().iter().filter(|request| **request == Request::Relay(true)).count();
+    while offers() < 2 {
+        assert!(Instant::now() < end, "the offer is not repeated");
+        sleep(Duration::from_millis(20)).await;
     }
 }

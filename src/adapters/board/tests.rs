@@ -80,7 +80,7 @@ impl Drop for Peer {
     }
 }
 
-fn hello() -> Hello {
+pub(super) fn hello() -> Hello {
     Hello {
         protocol: PROTOCOL_VERSION,
         firmware: "0.1.0".into(),

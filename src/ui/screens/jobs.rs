@@ -460,25 +460,13 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::domain::JobId;
+    use crate::ui::screens;
 
     const NOW: OffsetDateTime = datetime!(2026-11-27 12:00:00 UTC);
 
     fn job(truck: &str, state: JobState, began: OffsetDateTime) -> JobRecord {
-        JobRecord {
-            job: JobId::generate(),
-            kind: JobKind::Commission,
-            state,
-            truck: truck.parse().ok(),
-            thing: format!("truckSensor-{truck}").parse().ok(),
-            mac: "40:4c:ca:00:00:01".parse().ok(),
-            port: "/dev/ttyUSB0".to_owned(),
-            order: serde_json::Value::Null,
-            began,
-            ended: None,
-            problem: None,
-            leftovers: Vec::new(),
-        }
+        let mac = "40:4c:ca:00:00:01".parse().ok();
+        JobRecord { mac, began, ..screens::tests::job(truck, state) }
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn with_shadow() -> Vec<Update> {
     updates
 }
 
-fn job(truck: &str, state: JobState) -> JobRecord {
+pub(super) fn job(truck: &str, state: JobState) -> JobRecord {
     JobRecord {
         job: JobId::generate(),
         kind: JobKind::Commission,
