@@ -194,9 +194,10 @@ fn sensed_volts(screen: &Screen, port: &str) -> f64 {
     run.and_then(|run| run.sensing.last()?.supply_volts).unwrap_or_default()
 }
 
+/// So near that even a value the board told some seconds ago, on a busy machine, is within tolerance of it.
 fn settles_at(screen: &mut Screen, port: &str, celsius: f64) {
     screen.wait(&format!("a probe steady at {celsius} °C"), |screen| {
-        let is_there = (screen.state().trucks[port].thermometer_celsius - celsius).abs() < 1.0;
+        let is_there = (screen.state().trucks[port].thermometer_celsius - celsius).abs() < 0.1;
         is_there && is_steady(screen, port)
     });
 }
