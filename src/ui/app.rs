@@ -4,19 +4,16 @@
 
 use std::time::{Duration, Instant};
 
-use eframe::egui::{
-    self, Align, Align2, Context, Frame, Id, Key, Label, Layout, Margin, Modifiers, Panel, Role, ScrollArea, Sense, Ui,
-    UiBuilder, WidgetInfo, containers::scroll_area::ScrollBarVisibility, text::LayoutJob, vec2,
-};
+use eframe::egui::{self, Context, Frame, Id, Key, Margin, Modifiers, Panel, ScrollArea, Ui, UiBuilder};
 use time::{OffsetDateTime, UtcOffset};
 
+use self::bars::PLACES;
 use super::{
-    icons::Icon,
-    screens, text,
+    screens,
     theme::{self, Themed},
-    tokens::{Look, Type, metric},
-    view::{Asking, Bar, Deed, Place, Tour, View},
-    widgets::{self, Answer, Button, Dialog, Field, Status, Toasts, chip, note, say, say_in},
+    tokens::{Look, metric},
+    view::{Place, Tour, View},
+    widgets::{Status, Toasts},
 };
 use crate::{
     app::{
@@ -26,11 +23,11 @@ use crate::{
         state::{AppState, Weight},
         update::Update,
     },
-    commission::{
-        CalibrationChoice,
-        events::{Event, JobOutcome},
-    },
+    commission::events::{Event, JobOutcome},
 };
+
+mod asking;
+mod bars;
 
 /// How often the readings' screen looks whether a board has fallen silent.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -266,47 +263,6 @@ impl Window {
         }
     }
 
-    fn top_bar(&mut self, ui: &mut Ui) {
-        let frame = bar_frame(ui);
-        Panel::top("top").exact_size(metric::TOP_BAR).resizable(false).frame(frame).show(ui, |ui| {
-            ui.horizontal_centered(|ui| {
-                let (rect, _) = ui.allocate_exact_size(vec2(28.0, 28.0), Sense::hover());
-                Icon::Snowflake.paint(ui.painter(), rect.center(), 26.0, ui.palette().accent);
-                say(ui, Type::H3, "Coldbench");
-                if self.options.demo {
-                    chip(ui, Status::NeedsYou, "Demo: nothing here is real");
-                }
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    note(ui, text::both_minutes(OffsetDateTime::now_utc(), self.options.local));
-                    match &self.state.login {
-                        Some(Ok(login)) => note(ui, format!("Account {}", login.account)),
-                        Some(Err(_)) => chip(ui, Status::Warn, "Not signed in"),
-                        None => note(ui, ""),
-                    };
-                });
-            });
-        });
-    }
-
-    fn rail(&mut self, ui: &mut Ui) {
-        let frame = Frame::new().fill(ui.palette().raised).inner_margin(Margin::symmetric(4, 4));
-        Panel::left("rail").exact_size(metric::RAIL).resizable(false).frame(frame).show(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = 0.0;
-            let technician = self.settings().technician;
-            let places: Vec<_> = PLACES.iter().filter(|(place, ..)| !(technician && *place == Place::Site)).collect();
-            let height = (ui.available_height() / places.len() as f32).clamp(metric::CONTROL, 72.0);
-            let all = ScrollArea::vertical().scroll_bar_visibility(ScrollBarVisibility::AlwaysHidden);
-            all.show(ui, |ui| {
-                for (place, icon, name) in places {
-                    let runs = *place == Place::Stations && self.view.place == Place::Run;
-                    if rail_item(ui, *icon, name, *place == self.view.place || runs, height) {
-                        self.view.place = *place;
-                    }
-                }
-            });
-        });
-    }
-
     /// Beside the screen, above the action bar, so that they cover nothing: the tour, and the demo's truck when a hand
     /// is needed there.
     fn beside(&mut self, ui: &mut Ui) {
@@ -329,31 +285,6 @@ impl Window {
         });
     }
 
-    fn action_bar(&mut self, ui: &mut Ui, bar: &Bar) {
-        if bar.primary.is_none() && bar.secondary.is_none() && bar.sentence.is_empty() {
-            return;
-        }
-        let frame = bar_frame(ui);
-        Panel::bottom("actions").exact_size(metric::ACTION_BAR).resizable(false).frame(frame).show(ui, |ui| {
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                ui.spacing_mut().item_spacing.x = 24.0;
-                if let Some(primary) = &bar.primary {
-                    let pressed = ui.add(Button::primary(primary.words).enabled(primary.deed.is_some())).clicked();
-                    if let (true, Some(deed)) = (pressed, &primary.deed) {
-                        self.view.act(deed.clone());
-                    }
-                }
-                if let Some(secondary) = &bar.secondary {
-                    let button = Button::secondary(secondary.words).high().enabled(secondary.deed.is_some());
-                    if let (true, Some(deed)) = (ui.add(button).clicked(), &secondary.deed) {
-                        self.view.act(deed.clone());
-                    }
-                }
-                ui.with_layout(Layout::left_to_right(Align::Center), |ui| sentence_ui(ui, &bar.sentence));
-            });
-        });
-    }
-
     /// Enter is the primary action, unless the keyboard is on another button or a dialog is open. A text field gives
     /// it on, except the truck's, where a scanner's Enter must not start a job by itself.
     fn entered(&self, ui: &Ui) -> bool {
@@ -361,58 +292,6 @@ impl Window {
         let typing = ui.ctx().text_edit_focused();
         let free = !focused || typing && self.view.place != Place::Stations && self.view.place != Place::Site;
         free && !self.view.is_asking() && ui.input(|input| input.key_pressed(Key::Enter))
-    }
-
-    fn ask(&mut self, context: &Context) {
-        let Some(mut asking) = self.view.asking.take() else { return };
-        let (title, confirm, cancel, sentence) = match &asking {
-            Asking::Cancel { .. } => (
-                "Cancel the job?",
-                "Cancel job",
-                "Go on",
-                "It stops at the next safe point. You can try again or undo afterwards.",
-            ),
-            Asking::Undo(_) => {
-                ("Undo the job?", "Undo", "Keep", "What it made in the cloud and on the board is taken back.")
-            }
-            Asking::Decommission(_) => (
-                "Decommission this truck's sensor?",
-                "Decommission",
-                "Keep",
-                "Its certificate is retired and the board can no longer report.",
-            ),
-            Asking::PutBack { .. } => (
-                "Put this calibration back?",
-                "Put it back",
-                "Leave it",
-                "It is a job of its own: the board is proven with it, and it can be undone.",
-            ),
-            Asking::Retire(_) => ("Retire this leftover?", "Retire", "Keep", "It is removed from the cloud for good."),
-        };
-        let destructive = !matches!(asking, Asking::PutBack { .. });
-        let dialog = Dialog { title, confirm, cancel, destructive };
-        let mut chosen = false;
-        let answer = dialog.show(context, |ui| {
-            note(ui, sentence);
-            let what = match &mut asking {
-                Asking::Cancel { reason, .. } => {
-                    chosen = reason_ui(ui, reason);
-                    return;
-                }
-                Asking::PutBack { job, .. } => job.to_string(),
-                Asking::Undo(job) => job.to_string(),
-                Asking::Decommission(thing) => thing.to_string(),
-                Asking::Retire(leftover) => leftover.to_string(),
-            };
-            let color = ui.palette().text;
-            say_in(ui, Type::Code, color, what);
-        });
-        match answer {
-            _ if chosen => self.view.act(confirmed(asking)),
-            None => self.view.asking = Some(asking),
-            Some(Answer::Cancelled) => {}
-            Some(Answer::Confirmed) => self.view.act(confirmed(asking)),
-        }
     }
 }
 
@@ -422,94 +301,6 @@ fn ended_at(update: &Update) -> Option<String> {
         Update::Job { port: Some(port), event: Event::Finished { .. }, .. } => Some(port.clone()),
         _ => None,
     }
-}
-
-/// The screens of the rail.
-const PLACES: [(Place, Icon, &str); 8] = [
-    (Place::Stations, Icon::Usb, "Boards"),
-    (Place::Live, Icon::Activity, "Live"),
-    (Place::Shadow, Icon::GitCompare, "Shadow"),
-    (Place::Jobs, Icon::ClipboardList, "Jobs"),
-    (Place::Site, Icon::MapPin, "Site"),
-    (Place::Check, Icon::Stethoscope, "Check"),
-    (Place::Settings, Icon::Settings, "Settings"),
-    (Place::Log, Icon::List, "Log"),
-];
-
-/// Why jobs are cancelled, most of the time.
-const REASONS: [&str; 3] = ["Wrong truck", "Wrong board", "No time"];
-
-/// Why a job is to end: one press for the usual reasons, a field for any other. `true` when one was pressed.
-fn reason_ui(ui: &mut Ui, reason: &mut String) -> bool {
-    let mut chosen = false;
-    ui.horizontal(|ui| {
-        for words in REASONS {
-            if ui.add(Button::secondary(words)).clicked() {
-                *reason = words.to_owned();
-                chosen = true;
-            }
-        }
-    });
-    Field::new("Another reason", reason).hint("Such as: cable is loose").show(ui);
-    chosen
-}
-
-fn confirmed(asking: Asking) -> Deed {
-    Deed::Order(match asking {
-        Asking::Cancel { port, reason } => {
-            let reason = if reason.trim().is_empty() { "Cancelled at the bench".to_owned() } else { reason };
-            Command::Cancel { port, reason }
-        }
-        Asking::Undo(job) => Command::Undo { job },
-        Asking::Decommission(thing) => Command::Decommission { thing },
-        Asking::PutBack { job, port, truck, thing } => {
-            let calibration = CalibrationChoice::Earlier(job);
-            let order = Command::Commission { port, truck, thing: Some(thing), calibration };
-            return Deed::OrderAndGo(order, Place::Run);
-        }
-        Asking::Retire(leftover) => Command::Retire { leftover },
-    })
-}
-
-fn bar_frame(ui: &Ui) -> Frame {
-    Frame::new().fill(ui.palette().raised).inner_margin(Margin::symmetric(16, 0))
-}
-
-/// The bar's sentence in the room that its buttons leave: smaller where it is long, cut off where even that is too much.
-fn sentence_ui(ui: &mut Ui, sentence: &str) {
-    let color = ui.palette().text2;
-    let room = vec2(ui.available_width(), metric::ACTION_BAR - 12.0);
-    let set = |step: Type, max_rows| {
-        let mut job = LayoutJob::simple(sentence.to_owned(), step.font(), color, room.x);
-        job.wrap.max_rows = max_rows;
-        ui.painter().layout_job(job)
-    };
-    let large = set(Type::Body, 3);
-    let galley = if large.elided || large.size().y > room.y { set(Type::Caption, 3) } else { large };
-    let is_cut = galley.elided;
-    let shown = ui.add(Label::new(galley));
-    if is_cut {
-        shown.on_hover_text(sentence);
-    }
-}
-
-fn rail_item(ui: &mut Ui, icon: Icon, name: &str, is_open: bool, height: f32) -> bool {
-    let palette = ui.palette();
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::click());
-    response.widget_info(|| WidgetInfo::selected(Role::Tab, true, is_open, name));
-    widgets::keep_in_sight(&response);
-    if is_open || response.hovered() {
-        ui.painter().rect_filled(rect.shrink(2.0), metric::RADIUS_CARD, palette.accent_soft);
-    }
-    if is_open {
-        let bar = egui::Rect::from_min_size(rect.left_top() + vec2(-4.0, 8.0), vec2(4.0, height - 16.0));
-        ui.painter().rect_filled(bar, 2.0, palette.accent);
-    }
-    let color = if is_open { palette.text } else { palette.text2 };
-    icon.paint(ui.painter(), rect.center() - vec2(0.0, 9.0), metric::ICON_RAIL.min(height * 0.45), color);
-    let below = rect.center() + vec2(0.0, height.min(72.0) * 0.5 - 12.0);
-    ui.painter().text(below, Align2::CENTER_CENTER, name, Type::Caption.font(), color);
-    response.clicked()
 }
 
 impl eframe::App for Window {

@@ -18,9 +18,10 @@ use coldbench::{
         state::AppState,
         station::{Station, What},
         update::JobDetails,
+        world::World,
     },
     commission::events::JobOutcome,
-    domain::JobId,
+    domain::{JobId, ThingName},
     ports::ledger::{JobRecord, StepRecord},
     sandbox::{Sandbox, SandboxOptions, board::BoardControl},
     ui::{
@@ -89,12 +90,16 @@ impl Depot {
         self.sandbox.boards()[0].control()
     }
 
+    /// The site profile's text.
+    pub fn site_text(&self) -> String {
+        fs::read_to_string(self.sandbox.facts().site_file).unwrap()
+    }
+
     /// Changes a key of the site profile, for programs that start after it.
     pub fn set_site(&self, key: &str, value: toml::Value) {
-        let file = self.sandbox.facts().site_file;
-        let mut site: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
+        let mut site: toml::Table = self.site_text().parse().unwrap();
         site.insert(key.to_owned(), value);
-        fs::write(&file, site.to_string()).unwrap();
+        fs::write(self.sandbox.facts().site_file, site.to_string()).unwrap();
     }
 
     /// Lets a point be taken soon, for programs that start after it: a probe is steady when its last three seconds lie
@@ -329,6 +334,13 @@ impl Screen {
     pub fn text(&self) -> String {
         text(&self.harness)
     }
+}
+
+/// Whether the sandbox's cloud knows the thing.
+pub fn is_in_cloud(depot: &Depot, thing: &ThingName) -> bool {
+    let wiring = depot.wiring();
+    let site = wiring.site(None).unwrap();
+    depot.block_on(async { wiring.cloud(&site).await.unwrap().cloud.thing(thing).await.unwrap().is_some() })
 }
 
 /// Every name on a screen, one a line, in the order of a screen reader.

@@ -1,13 +1,16 @@
 //! The whole job: with a scanner, with the keyboard alone, cancelled and undone, on two boards at once.
 
 use coldbench::{
-    app::{settings::Settings, station::What, world::World},
+    app::{settings::Settings, station::What},
     commission::events::JobOutcome,
     domain::ThingName,
 };
 use eframe::egui::Key;
 
-use crate::{depot::Depot, words};
+use crate::{
+    depot::{Depot, is_in_cloud},
+    words,
+};
 
 #[test]
 fn a_scanned_truck_leads_to_pass() {
@@ -88,10 +91,4 @@ fn two_boards_are_commissioned_beside_each_other() {
     for truck in ["in truck T001", "in truck T002"] {
         screen.wait_for(truck);
     }
-}
-
-fn is_in_cloud(depot: &Depot, thing: &ThingName) -> bool {
-    let wiring = depot.wiring();
-    let site = wiring.site(None).unwrap();
-    depot.block_on(async { wiring.cloud(&site).await.unwrap().cloud.thing(thing).await.unwrap().is_some() })
 }

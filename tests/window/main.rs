@@ -9,6 +9,7 @@
 mod calibrate;
 mod depot;
 mod job;
+mod screens;
 mod states;
 mod trouble;
 mod unplug;

@@ -11,14 +11,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use eframe::egui::{self, ColorImage, Pos2, Rect, Shape, Vec2};
+use eframe::egui::{self, ColorImage, Pos2, Rect, Role, Shape, Vec2};
 use egui_kittest::{
     Harness,
     kittest::{NodeT, Queryable},
 };
 
 use super::{tests::Script, *};
-use crate::ui::picture;
+use crate::ui::{picture, view::Asking};
 use canvas::Canvas;
 
 /// The variable that says what to do with pictures.

@@ -1,5 +1,6 @@
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
+use eframe::egui::{Role, vec2};
 use egui_kittest::{Harness, kittest::Queryable};
 
 use super::*;

@@ -84,8 +84,9 @@ const BOARD: [FieldOf; 3] = [
     (&["prove_samples"], "Readings that must agree", "3"),
     (&["network", "ssid"], "Wi-Fi network", "none"),
 ];
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 4] = [
     ("firmware", "Firmware", "as shipped"),
+    ("firmware_key", "Public key of its maker", "as shipped"),
     ("ca_file", "CA of the broker", "Amazon's roots"),
     ("policy_file", "Policy document", "as shipped"),
 ];
