@@ -1,6 +1,6 @@
 //! The one TLS provider of the program, and the roots that a broker's certificate is held against.
 
-use std::{fs, sync::Arc};
+use std::{ffi::CStr, fs, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -43,7 +43,7 @@ pub struct ClientIdentity {
 pub fn broker_config(
     site: &Site,
     identity: Option<ClientIdentity>,
-    alpn: Option<&[u8]>,
+    alpn: &[&CStr],
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -62,7 +62,7 @@ pub fn broker_config(
             .map_err(|error| TlsError::Settings { why: error.to_string() })?,
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_bytes().to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -107,12 +107,16 @@ impl From<TlsError> for Problem {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test ends where its input is wrong")]
 mod tests {
+    use coldbench_sensor::identity::application_protocols;
+
     use super::*;
 
     #[test]
     fn amazons_roots_are_trusted_without_a_ca_file() {
-        let config = broker_config(&Site::default(), None, Some(b"x-amzn-mqtt-ca")).unwrap();
+        let config = broker_config(&Site::default(), None, application_protocols(443)).unwrap();
         assert_eq!(config.alpn_protocols, [b"x-amzn-mqtt-ca".to_vec()]);
+        let config = broker_config(&Site::default(), None, application_protocols(8883)).unwrap();
+        assert!(config.alpn_protocols.is_empty());
         for pem in [AMAZON_ROOT_CA_1, AMAZON_ROOT_CA_3] {
             let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
             let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();

@@ -19,7 +19,7 @@ pub struct Site {
     pub aws_endpoint_url: Option<String>,
     /// Host of the MQTT broker instead of the account's.
     pub iot_endpoint: Option<String>,
-    /// TCP port of the MQTT broker instead of 8883.
+    /// TCP port of the MQTT broker instead of 8883. On 443 boards and tool name the protocol that AWS IoT Core wants there.
     pub iot_port: Option<u16>,
     /// File with the CA of the broker's certificate, instead of Amazon's roots.
     pub ca_file: Option<std::path::PathBuf>,

@@ -14,8 +14,12 @@ use coldbench_sensor::{
     session::{Event, Kind, Limits, Outbox, Outcome, Phase, Session, SessionConfig, SessionError},
 };
 use embedded_io_adapters::tokio_1::FromTokio;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::Acceptor,
+};
 use tokio::{net::TcpStream, sync::Notify, time::timeout};
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::{
     StandIn, new_job,
@@ -111,4 +115,21 @@ async fn is_not_let_in(board: &Connection) {
     let outcome = send_one_reading(line(board).await.unwrap(), board).await;
     assert_eq!(outcome.end, Err(SessionError::Closed(Phase::Connecting)));
     assert!(!outcome.was_online);
+}
+
+/// On the port of HTTPS the broker of AWS knows by this name that MQTT is meant.
+#[tokio::test]
+async fn a_board_names_mqtt_on_the_port_of_https_and_nothing_elsewhere() {
+    let ca = Authority::new();
+    for (port, named) in [(443, Some(b"x-amzn-mqtt-ca".to_vec())), (8883, None)] {
+        let board = Connection { port, ..ca.board(&ca) };
+        let (line, server_line) = tokio::io::duplex(4096);
+        let handshake = tokio::spawn(async move { TlsLine::over(line, &board).await.err() });
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), server_line);
+        let hello = timeout(PATIENCE, hello).await.expect("the board says hello").unwrap();
+        let names: Option<Vec<u8>> = hello.client_hello().alpn().map(|mut names| names.next().unwrap().to_vec());
+        assert_eq!(names, named, "port {port}");
+        drop(hello);
+        assert!(handshake.await.unwrap().is_some(), "the server has gone away");
+    }
 }

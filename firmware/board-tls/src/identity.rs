@@ -16,11 +16,13 @@ pub(crate) fn config(connection: &Connection) -> Result<SessionConfig<'static>, 
     let certificate = chain(&connection.certificate_chain_der, "certificate")?;
     let private_key = PrivateKey::new(X509::DER(&connection.key_pkcs8_der), None)
         .map_err(|error| unusable(TlsError::of(error, 0), "key"))?;
+    let protocols = connection.application_protocols();
     Ok(SessionConfig::Client(ClientSessionConfig {
         ca_chain: Some(chain(&connection.ca_der, "CA")?),
         creds: Some(Credentials { certificate, private_key }),
         auth_mode: AuthMode::Required,
         min_version: TlsVersion::Tls1_2,
+        alpn_protocols: (!protocols.is_empty()).then_some(protocols),
         ..ClientSessionConfig::new()
     }))
 }

@@ -4,6 +4,7 @@
 //! failed installation leaves the board as it was.
 
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+use core::ffi::CStr;
 
 use coldbench_protocol::{Identity, Install, Network, Refusal, Subject};
 use p256::{
@@ -41,6 +42,21 @@ pub struct Connection {
     pub ca_der: Vec<Vec<u8>>,
     /// Private key, as PKCS#8 DER. Wiped when dropped.
     pub key_pkcs8_der: Zeroizing<Vec<u8>>,
+}
+
+impl Connection {
+    /// What to name in the TLS handshake; see [`application_protocols`].
+    pub fn application_protocols(&self) -> &'static [&'static CStr] {
+        application_protocols(self.port)
+    }
+}
+
+/// The protocols to name in the TLS handshake (ALPN, RFC 7301) on a port. On 443 AWS IoT Core tells MQTT with
+/// certificates from HTTPS by the name; on other ports none is named, because not every broker knows it.
+///
+/// Source: AWS IoT Core developer guide, "Protocols, port mappings, and authentication".
+pub fn application_protocols(port: u16) -> &'static [&'static CStr] {
+    if port == 443 { &[c"x-amzn-mqtt-ca"] } else { &[] }
 }
 
 /// The keys and the identity that the board holds.

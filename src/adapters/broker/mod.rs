@@ -14,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use coldbench_sensor::identity::application_protocols;
 use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use tokio::{
     sync::oneshot,
@@ -229,8 +230,8 @@ impl Seat {
     async fn options(&self, way: Way) -> Result<MqttOptions, Problem> {
         match way {
             Way::WebSocket => self.web_socket().await,
-            Way::Certificate => self.certificate(None, None).await,
-            Way::CertificateOn443 => self.certificate(Some(443), Some(b"x-amzn-mqtt-ca")).await,
+            Way::Certificate => self.certificate(None).await,
+            Way::CertificateOn443 => self.certificate(Some(443)).await,
         }
     }
 
@@ -249,7 +250,7 @@ impl Seat {
         // The port is that of the URL; the one given here is not used.
         let mut options = MqttOptions::new(&self.client_id, url, 0);
         options.set_transport(match address.tls {
-            true => Transport::Wss(TlsConfiguration::Rustls(tls::broker_config(site, None, None)?)),
+            true => Transport::Wss(TlsConfiguration::Rustls(tls::broker_config(site, None, &[])?)),
             false => Transport::Ws,
         });
         options.set_request_modifier(move |mut request| {
@@ -261,11 +262,12 @@ impl Seat {
         Ok(options)
     }
 
-    async fn certificate(&self, port: Option<u16>, alpn: Option<&[u8]>) -> Result<MqttOptions, Problem> {
+    async fn certificate(&self, port: Option<u16>) -> Result<MqttOptions, Problem> {
         let endpoint = self.route.cloud.endpoint().await?;
+        let port = port.unwrap_or(endpoint.port);
         let identity = self.observer.as_ref().and_then(Observer::identity);
-        let config = tls::broker_config(&self.route.site, identity, alpn)?;
-        let mut options = MqttOptions::new(&self.client_id, endpoint.host, port.unwrap_or(endpoint.port));
+        let config = tls::broker_config(&self.route.site, identity, application_protocols(port))?;
+        let mut options = MqttOptions::new(&self.client_id, endpoint.host, port);
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(config)));
         Ok(options)
     }

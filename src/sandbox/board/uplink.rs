@@ -190,12 +190,14 @@ fn tls_config(connection: &Connection) -> Result<ClientConfig, TlsError> {
     }
     let chain = connection.certificate_chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
     let key = PrivatePkcs8KeyDer::from(connection.key_pkcs8_der.to_vec());
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key.into())
-        .map_err(unusable)
+        .map_err(unusable)?;
+    config.alpn_protocols = connection.application_protocols().iter().map(|name| name.to_bytes().to_vec()).collect();
+    Ok(config)
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsLine<S> {
