@@ -105,11 +105,13 @@ async fn broker_findings(site: &Site, endpoint: &Endpoint) -> Vec<Finding> {
     };
     match (open.is_empty(), closed.is_empty()) {
         (false, true) => vec![Finding::good("broker", format!("{} answers", place(&open)))],
-        (false, false) => vec![Finding::warning(
-            "broker",
-            format!("{} answers, {} does not", place(&open), place(&closed)),
-            "Ask for the blocked port to be opened; until then the other one is used",
-        )],
+        (false, false) => {
+            let advice = match closed.contains(&443) {
+                true => "Ask for port 443 to be opened; until then this computer observes over the boards' port",
+                false => "Ask for the port to be opened, or set `iot_port = 443` in the site profile",
+            };
+            vec![Finding::warning("broker", format!("{} answers, {} does not", place(&open), place(&closed)), advice)]
+        }
         _ => vec![Finding::bad(
             "broker",
             Problem::new(
