@@ -45,7 +45,7 @@ impl Tls {
         clock: &impl Clock,
     ) -> Result<TlsStream<'a, L>, TlsError> {
         calendar::set(unix_millis.ok_or(TlsError::ClockNotSet)?);
-        let refused = |error| TlsError::of(error, 0);
+        let refused = |error| TlsError::of(error, None);
         let mut session =
             Session::new(self.0.reference(), LastWords::of(line), &identity::config(connection)?).map_err(refused)?;
         session.set_server_name(&identity::host_name(connection)?).map_err(refused)?;
@@ -66,7 +66,10 @@ impl Tls {
         };
         match outcome {
             Some(Ok(())) => Ok(TlsStream::new(session)),
-            Some(Err(error)) => Err(TlsError::of(error, session.tls_verification_details())),
+            Some(Err(error)) => {
+                let verify_flags = session.tls_verification_details();
+                Err(TlsError::of_handshake(error, verify_flags, session.stream().alert()))
+            }
             None => Err(TlsError::TimedOut),
         }
     }

@@ -15,7 +15,7 @@ use crate::error::TlsError;
 pub(crate) fn config(connection: &Connection) -> Result<SessionConfig<'static>, TlsError> {
     let certificate = chain(&connection.certificate_chain_der, "certificate")?;
     let private_key = PrivateKey::new(X509::DER(&connection.key_pkcs8_der), None)
-        .map_err(|error| unusable(TlsError::of(error, 0), "key"))?;
+        .map_err(|error| unusable(TlsError::of(error, None), "key"))?;
     Ok(SessionConfig::Client(ClientSessionConfig {
         ca_chain: Some(chain(&connection.ca_der, "CA")?),
         creds: Some(Credentials { certificate, private_key }),
@@ -39,7 +39,7 @@ fn chain(certificates_der: &[Vec<u8>], part: &'static str) -> Result<Certificate
         text.push_str(&pem);
     }
     let text = CString::new(text).map_err(|_| TlsError::Identity(part))?;
-    Certificate::new(X509::PEM(&text)).map_err(|error| unusable(TlsError::of(error.into(), 0), part))
+    Certificate::new(X509::PEM(&text)).map_err(|error| unusable(TlsError::of(error.into(), None), part))
 }
 
 /// A part that the library does not take is to blame, unless memory is.

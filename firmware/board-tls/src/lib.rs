@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod alert;
 mod calendar;
 mod engine;
 mod error;

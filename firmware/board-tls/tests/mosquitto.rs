@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use board_tls::{Tls, TlsError};
 use coldbench_sensor::identity::Connection;
-use coldbench_sensor::session::{Event, Kind, Limits, Outbox, Outcome, Phase, Session, SessionConfig, SessionError};
-use embedded_io_async::ErrorKind;
+use coldbench_sensor::session::{
+    CertificateRefusal, Event, Kind, Limits, Outbox, Outcome, Session, SessionConfig, SessionError,
+};
 use peers::{Authority, BrokerKind, HOST, Mosquitto, PATIENCE, TokioClock, line, now_unix_millis};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
@@ -29,7 +30,7 @@ fn tls() -> Tls {
 }
 
 fn good<'a>(server_ca: &'a Authority, newest_tls: &'a str) -> BrokerKind<'a> {
-    BrokerKind { server_ca, name: HOST, days_later: 0, newest_tls }
+    BrokerKind { server_ca, name: HOST, days_later: 0, newest_tls, revokes: false }
 }
 
 /// One session with one reading; it ends when the broker has the reading, or by its error.
@@ -136,25 +137,52 @@ async fn a_server_of_another_name_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_board_that_the_server_does_not_know_is_told_in_tls_12() {
-    let (server_ca, stranger_ca) = (Authority::new(), Authority::new());
-    let error = refusal(|_| stranger_ca.board(&server_ca), good(&server_ca, TLS12)).await;
-    assert_eq!(error, TlsError::Refused);
+async fn tls_12_says_why_the_server_does_not_take_the_boards_certificate() {
+    let server_ca = Authority::new();
+    let stranger_ca = Authority::new();
+    let good = good(&server_ca, TLS12);
+    let revoking = BrokerKind { revokes: true, ..good };
+    for (error, why) in [
+        (refusal(|_| stranger_ca.board(&server_ca), good).await, CertificateRefusal::UnknownIssuer),
+        (refusal(|board_ca| board_ca.board_of_another_day(&server_ca, -30), good).await, CertificateRefusal::Expired),
+        (refusal(|board_ca| board_ca.board(&server_ca), revoking).await, CertificateRefusal::Revoked),
+    ] {
+        assert_eq!(error, TlsError::Refused(why));
+    }
 }
 
-/// In TLS 1.3 the board's side of the handshake is over before the server has seen the board's certificate.
+/// In TLS 1.3 the board's side of the handshake is over before the server has seen the board's certificate, and the
+/// reason is encrypted.
 #[tokio::test]
-async fn a_board_that_the_server_does_not_know_is_told_in_tls_13() {
+async fn tls_13_says_that_the_server_does_not_take_the_boards_certificate() {
     let _one = ONE_AT_A_TIME.lock().await;
     let (server_ca, board_ca, stranger_ca) = (Authority::new(), Authority::new(), Authority::new());
-    let broker = Mosquitto::start(&board_ca, good(&server_ca, TLS13)).await;
-    let (tls, board) = (tls(), stranger_ca.board(&server_ca));
-    match timeout(PATIENCE, send_one_reading(&tls, &board, &broker)).await.unwrap() {
-        Err(error) => assert_eq!(error, TlsError::Refused),
-        Ok((_, outcome)) => {
-            assert_eq!(outcome.end, Err(SessionError::Io(ErrorKind::PermissionDenied, Phase::Connecting)));
+    let good = good(&server_ca, TLS13);
+    let revoking = BrokerKind { revokes: true, ..good };
+    for (board, kind) in [
+        (stranger_ca.board(&server_ca), good),
+        (board_ca.board_of_another_day(&server_ca, -30), good),
+        (board_ca.board(&server_ca), revoking),
+    ] {
+        let broker = Mosquitto::start(&board_ca, kind).await;
+        let tls = tls();
+        match timeout(PATIENCE, send_one_reading(&tls, &board, &broker)).await.unwrap() {
+            Err(error) => assert_eq!(error, TlsError::Refused(CertificateRefusal::Unread)),
+            Ok((_, outcome)) => assert_eq!(outcome.end, Err(SessionError::CertificateRefused)),
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_of_the_boards_is_named() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let talk = |mut stream: tokio::net::TcpStream| async move {
+        stream.read_u8().await.unwrap();
+        // A fatal alert: protocol version.
+        stream.write_all(&[21, 3, 3, 0, 2, 2, 70]).await.unwrap();
+        pending().await
+    };
+    assert_eq!(with_peer(talk, TokioClock::start()).await, TlsError::Alert(70));
 }
 
 #[tokio::test]
