@@ -8,11 +8,11 @@ use mbedtls_rs::{
 };
 use pem_rfc7468::LineEnding;
 
-use crate::error::TlsError;
+use crate::{engine::Newest, error::TlsError};
 
 /// The configuration of a client that shows this identity and checks the server; the host name is given apart. The
 /// library copies the key, and wipes its copy.
-pub(crate) fn config(connection: &Connection) -> Result<SessionConfig<'static>, TlsError> {
+pub(crate) fn config(connection: &Connection, newest: Newest) -> Result<SessionConfig<'static>, TlsError> {
     let certificate = chain(&connection.certificate_chain_der, "certificate")?;
     let private_key = PrivateKey::new(X509::DER(&connection.key_pkcs8_der), None)
         .map_err(|error| unusable(TlsError::of(error, None), "key"))?;
@@ -21,6 +21,10 @@ pub(crate) fn config(connection: &Connection) -> Result<SessionConfig<'static>, 
         creds: Some(Credentials { certificate, private_key }),
         auth_mode: AuthMode::Required,
         min_version: TlsVersion::Tls1_2,
+        max_version: match newest {
+            Newest::Tls13 => None,
+            Newest::Tls12 => Some(TlsVersion::Tls1_2),
+        },
         ..ClientSessionConfig::new()
     }))
 }

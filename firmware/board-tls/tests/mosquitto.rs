@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::pending;
 use std::time::Instant;
 
-use board_tls::{Tls, TlsError};
+use board_tls::{Newest, Tls, TlsError};
 use coldbench_sensor::identity::Connection;
 use coldbench_sensor::session::{
     CertificateRefusal, Event, Kind, Limits, Outbox, Outcome, Session, SessionConfig, SessionError,
@@ -36,7 +36,7 @@ fn good<'a>(server_ca: &'a Authority, newest_tls: &'a str) -> BrokerKind<'a> {
 /// One session with one reading; it ends when the broker has the reading, or by its error.
 async fn send_one_reading(tls: &Tls, board: &Connection, broker: &Mosquitto) -> Result<(bool, Outcome), TlsError> {
     let clock = TokioClock::start();
-    let mut stream = tls.connect(broker.line().await, board, now_unix_millis(), &clock).await?;
+    let mut stream = tls.connect(broker.line().await, board, now_unix_millis(), Newest::Tls13, &clock).await?;
     let is_tls13 = stream.is_tls13();
     let config = SessionConfig::new(board.thing_name.as_str(), board.readings_topic.as_str());
     let mut outbox = Outbox::new(Limits { readings: 4, reports: 4 });
@@ -95,7 +95,7 @@ async fn refusal(board: impl FnOnce(&Authority) -> Connection, kind: BrokerKind<
     let board = board(&board_ca);
     let connecting = async {
         let clock = TokioClock::start();
-        tls.connect(broker.line().await, &board, now_unix_millis(), &clock).await.map(drop)
+        tls.connect(broker.line().await, &board, now_unix_millis(), Newest::Tls13, &clock).await.map(drop)
     };
     timeout(PATIENCE, connecting).await.unwrap().expect_err("the board does not connect")
 }
@@ -152,17 +152,17 @@ async fn tls_12_says_why_the_server_does_not_take_the_boards_certificate() {
 }
 
 /// In TLS 1.3 the board's side of the handshake is over before the server has seen the board's certificate, and the
-/// reason is encrypted.
+/// reason is encrypted. The board asks again in TLS 1.2.
 #[tokio::test]
-async fn tls_13_says_that_the_server_does_not_take_the_boards_certificate() {
+async fn the_reason_that_tls_13_hides_is_asked_for_in_tls_12() {
     let _one = ONE_AT_A_TIME.lock().await;
     let (server_ca, board_ca, stranger_ca) = (Authority::new(), Authority::new(), Authority::new());
     let good = good(&server_ca, TLS13);
     let revoking = BrokerKind { revokes: true, ..good };
-    for (board, kind) in [
-        (stranger_ca.board(&server_ca), good),
-        (board_ca.board_of_another_day(&server_ca, -30), good),
-        (board_ca.board(&server_ca), revoking),
+    for (board, kind, why) in [
+        (stranger_ca.board(&server_ca), good, CertificateRefusal::UnknownIssuer),
+        (board_ca.board_of_another_day(&server_ca, -30), good, CertificateRefusal::Expired),
+        (board_ca.board(&server_ca), revoking, CertificateRefusal::Revoked),
     ] {
         let broker = Mosquitto::start(&board_ca, kind).await;
         let tls = tls();
@@ -170,7 +170,20 @@ async fn tls_13_says_that_the_server_does_not_take_the_boards_certificate() {
             Err(error) => assert_eq!(error, TlsError::Refused(CertificateRefusal::Unread)),
             Ok((_, outcome)) => assert_eq!(outcome.end, Err(SessionError::CertificateRefused)),
         }
+        let again = Newest::Tls13.after(true);
+        let clock = TokioClock::start();
+        let asking = tls.connect(broker.line().await, &board, now_unix_millis(), again, &clock);
+        let refused = timeout(PATIENCE, asking).await.unwrap().err();
+        assert_eq!(refused, Some(TlsError::Refused(why)));
     }
+}
+
+#[test]
+fn tls_12_is_offered_once_and_only_to_hear_a_reason() {
+    assert_eq!(Newest::Tls13.after(false), Newest::Tls13);
+    assert_eq!(Newest::Tls13.after(true), Newest::Tls12);
+    assert_eq!(Newest::Tls12.after(false), Newest::Tls13);
+    assert_eq!(Newest::Tls12.after(true), Newest::Tls13);
 }
 
 #[tokio::test]
@@ -191,7 +204,8 @@ async fn without_the_time_there_is_no_connection() {
     let (board_ca, server_ca) = (Authority::new(), Authority::new());
     let broker = Mosquitto::start(&board_ca, good(&server_ca, TLS13)).await;
     let tls = tls();
-    let refused = tls.connect(broker.line().await, &board_ca.board(&server_ca), None, &TokioClock::start()).await;
+    let refused =
+        tls.connect(broker.line().await, &board_ca.board(&server_ca), None, Newest::Tls13, &TokioClock::start()).await;
     assert_eq!(refused.err(), Some(TlsError::ClockNotSet));
 }
 
@@ -207,7 +221,8 @@ async fn an_identity_that_cannot_be_used_is_named() {
         (Connection { certificate_chain_der: vec![], ..good.clone() }, "certificate"),
         (Connection { key_pkcs8_der: Default::default(), ..good.clone() }, "key"),
     ] {
-        let refused = tls.connect(broker.line().await, &board, now_unix_millis(), &TokioClock::start()).await;
+        let refused =
+            tls.connect(broker.line().await, &board, now_unix_millis(), Newest::Tls13, &TokioClock::start()).await;
         assert_eq!(refused.err(), Some(TlsError::Identity(part)));
     }
 }
@@ -223,7 +238,8 @@ async fn with_peer<F: Future<Output = ()>>(
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let board = board_ca.board(&server_ca);
-    let connecting = async { tls.connect(line(port).await, &board, now_unix_millis(), &clock).await.map(drop) };
+    let connecting =
+        async { tls.connect(line(port).await, &board, now_unix_millis(), Newest::Tls13, &clock).await.map(drop) };
     let peer = async {
         act(listener.accept().await.unwrap().0).await;
         pending::<()>().await

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use sha2::digest::{FixedOutput, Update, consts::U32};
+use sha2::digest::{FixedOutput, consts::U32};
 
 use super::{FlashError, SECTOR_LEN};
 
@@ -25,7 +25,7 @@ const DIGEST_LEN: u32 = 32;
 pub fn digest(
     mut read: impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>,
     partition: Range<u32>,
-    mut sha256: impl Update + FixedOutput<OutputSize = U32>,
+    mut sha256: impl FixedOutput<OutputSize = U32>,
 ) -> Option<[u8; 32]> {
     let mut left = image_len(&mut read, &partition)?;
     let mut at = partition.start;
@@ -46,10 +46,7 @@ pub fn digest(
 struct Chunk([u8; SECTOR_LEN as usize]);
 
 /// With the appended digest.
-fn image_len(
-    read: &mut impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>,
-    partition: &Range<u32>,
-) -> Option<u32> {
+fn image_len(read: &mut impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>, partition: &Range<u32>) -> Option<u32> {
     let partition_len = partition.end.checked_sub(partition.start)?;
     if partition_len < HEADER_LEN {
         return None;

@@ -43,7 +43,9 @@ impl CertificateRefusal {
     /// What a technician can do about it.
     pub fn advice(self) -> &'static str {
         match self {
-            Self::UnknownIssuer => "Check that the certificate was issued for this broker; else commission the board again.",
+            Self::UnknownIssuer => {
+                "Check that the certificate was issued for this broker; else commission the board again."
+            }
             Self::Revoked => "Commission the board again: a revoked certificate stays revoked.",
             Self::Expired => "Check the broker's date; if it is right, commission the board again.",
             Self::NotAccepted | Self::Unread => {

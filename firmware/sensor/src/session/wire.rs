@@ -130,7 +130,7 @@ impl<'a, L: Read + Write, C: Clock> Wire<'a, L, C> {
             })
             .await?
         };
-        self.take_bytes(&chunk[..taken]).await?;
+        self.take_bytes(chunk.get(..taken).unwrap_or_default()).await?;
         Ok(wake)
     }
 
