@@ -4,9 +4,8 @@
 use coldbench::sandbox::board::{TlsError, TlsLine};
 use coldbench_sensor::{
     identity::Connection,
-    session::{Outcome, Phase, SessionError},
+    session::{CertificateRefusal, Outcome, SessionError},
 };
-use embedded_io_async::ErrorKind;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
@@ -26,7 +25,7 @@ async fn refusal(name: &str, days_later: i64, trusted: Option<&Authority>) -> Tl
     let (board_ca, server_ca) = (Authority::new(), Authority::new());
     let mut refusals = Vec::new();
     for newest_tls in BOTH {
-        let kind = BrokerKind { server_ca: &server_ca, name, days_later, newest_tls };
+        let kind = BrokerKind { server_ca: &server_ca, name, days_later, newest_tls, revokes: false };
         let broker = Mosquitto::start(&board_ca, kind).await;
         let board = board_ca.board(trusted.unwrap_or(&server_ca));
         refusals.push(connect(&broker, &board).await.err().expect("the board does not connect"));
@@ -39,7 +38,7 @@ async fn refusal(name: &str, days_later: i64, trusted: Option<&Authority>) -> Tl
 async fn a_reading_arrives_over_both_versions_of_tls() {
     let (board_ca, server_ca) = (Authority::new(), Authority::new());
     for newest_tls in BOTH {
-        let kind = BrokerKind { server_ca: &server_ca, name: HOST, days_later: 0, newest_tls };
+        let kind = BrokerKind { server_ca: &server_ca, name: HOST, days_later: 0, newest_tls, revokes: false };
         let broker = Mosquitto::start(&board_ca, kind).await;
         let board = board_ca.board(&server_ca);
         let outcome = send_one_reading(connect(&broker, &board).await.unwrap(), &board).await;
@@ -57,18 +56,22 @@ async fn a_broker_that_cannot_be_trusted_is_refused_and_the_reason_named() {
 
 /// In TLS 1.3 the board's side of the handshake is over before the broker has seen the board's certificate.
 #[tokio::test]
-async fn a_board_that_the_broker_does_not_know_is_told_so() {
+async fn a_certificate_that_the_broker_does_not_take_is_named() {
     let (board_ca, server_ca, stranger_ca) = (Authority::new(), Authority::new(), Authority::new());
-    let board = stranger_ca.board(&server_ca);
-    for newest_tls in BOTH {
-        let kind = BrokerKind { server_ca: &server_ca, name: HOST, days_later: 0, newest_tls };
-        let broker = Mosquitto::start(&board_ca, kind).await;
-        match connect(&broker, &board).await {
-            Err(error) => assert_eq!(error, TlsError::Refused, "{newest_tls}"),
-            Ok(line) => {
-                let end = send_one_reading(line, &board).await.end;
-                let refused = SessionError::Io(ErrorKind::PermissionDenied, Phase::Connecting);
-                assert_eq!(end, Err(refused), "{newest_tls}");
+    for (board, revokes, why) in [
+        (stranger_ca.board(&server_ca), false, CertificateRefusal::UnknownIssuer),
+        (board_ca.board_of_another_day(&server_ca, -30), false, CertificateRefusal::Expired),
+        (board_ca.board(&server_ca), true, CertificateRefusal::Revoked),
+    ] {
+        for newest_tls in BOTH {
+            let kind = BrokerKind { server_ca: &server_ca, name: HOST, days_later: 0, newest_tls, revokes };
+            let broker = Mosquitto::start(&board_ca, kind).await;
+            match connect(&broker, &board).await {
+                Err(error) => assert_eq!(error, TlsError::Refused(why), "{newest_tls}"),
+                Ok(line) => {
+                    let end = send_one_reading(line, &board).await.end;
+                    assert_eq!(end, Err(SessionError::CertificateRefused), "{newest_tls}");
+                }
             }
         }
     }

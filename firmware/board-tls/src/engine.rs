@@ -18,6 +18,27 @@ use crate::{calendar, error::TlsError, identity, last_words::LastWords, stream::
 /// How long a handshake may take, in milliseconds.
 pub const HANDSHAKE_LIMIT_MILLIS: u64 = 30_000;
 
+/// The newest TLS that the board offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Newest {
+    /// TLS 1.3, and 1.2 with a server that does not speak it.
+    #[default]
+    Tls13,
+    /// TLS 1.2. For a server that refused the board's certificate in TLS 1.3: the reason, which the library keeps to
+    /// itself there, can be read here.
+    Tls12,
+}
+
+impl Newest {
+    /// What to offer after a line failed; `reason_is_hidden` when the server refused the certificate and nothing says why.
+    pub fn after(self, reason_is_hidden: bool) -> Self {
+        match self {
+            Self::Tls13 if reason_is_hidden => Self::Tls12,
+            _ => Self::Tls13,
+        }
+    }
+}
+
 /// The library, started.
 pub struct Tls(mbedtls_rs::Tls<'static>);
 
@@ -42,12 +63,13 @@ impl Tls {
         line: L,
         connection: &Connection,
         unix_millis: Option<u64>,
+        newest: Newest,
         clock: &impl Clock,
     ) -> Result<TlsStream<'a, L>, TlsError> {
         calendar::set(unix_millis.ok_or(TlsError::ClockNotSet)?);
-        let refused = |error| TlsError::of(error, 0);
-        let mut session =
-            Session::new(self.0.reference(), LastWords::of(line), &identity::config(connection)?).map_err(refused)?;
+        let refused = |error| TlsError::of(error, None);
+        let mut session = Session::new(self.0.reference(), LastWords::of(line), &identity::config(connection, newest)?)
+            .map_err(refused)?;
         session.set_server_name(&identity::host_name(connection)?).map_err(refused)?;
         let deadline_millis = clock.now_millis().saturating_add(HANDSHAKE_LIMIT_MILLIS);
         let outcome = {
@@ -66,7 +88,10 @@ impl Tls {
         };
         match outcome {
             Some(Ok(())) => Ok(TlsStream::new(session)),
-            Some(Err(error)) => Err(TlsError::of(error, session.tls_verification_details())),
+            Some(Err(error)) => {
+                let verify_flags = session.tls_verification_details();
+                Err(TlsError::of_handshake(error, verify_flags, session.stream().alert()))
+            }
             None => Err(TlsError::TimedOut),
         }
     }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use coldbench_sensor::session::CertificateRefusal;
 use embedded_io_async::ErrorKind;
 use mbedtls_rs::{SessionError, sys};
 
@@ -23,7 +24,9 @@ pub enum TlsError {
     /// The server's certificate fails for another reason; the bits are mbedTLS's `MBEDTLS_X509_BADCERT_…`.
     Certificate(u32),
     /// The server ended the handshake or the line with an alert: it does not take the board's certificate.
-    Refused,
+    Refused(CertificateRefusal),
+    /// The server broke off the handshake with this alert, which is not about the board's certificate.
+    Alert(u8),
     /// The server does not speak TLS as the board does; the number is mbedTLS's.
     Handshake(i32),
     /// There is not enough memory.
@@ -47,7 +50,8 @@ impl TlsError {
             Self::NotYetValid => "tls.not-yet-valid",
             Self::WrongHostName => "tls.host-name",
             Self::Certificate(_) => "tls.certificate",
-            Self::Refused => "tls.refused",
+            Self::Refused(why) => why.code(),
+            Self::Alert(_) => "tls.alert",
             Self::Handshake(_) => "tls.handshake",
             Self::OutOfMemory => "tls.memory",
             Self::Closed => "tls.closed",
@@ -69,8 +73,8 @@ impl TlsError {
             }
             Self::WrongHostName => "Check the endpoint: it must be the name in the broker's certificate.",
             Self::Certificate(_) => "Check the broker's certificate.",
-            Self::Refused => "Check that the board's certificate is active and known to the broker.",
-            Self::Handshake(_) => "Check that the endpoint and port are those of the MQTT broker.",
+            Self::Refused(why) => why.advice(),
+            Self::Alert(_) | Self::Handshake(_) => "Check that the endpoint and port are those of the MQTT broker.",
             Self::OutOfMemory => "Restart the board.",
             Self::Closed | Self::Line(_) | Self::TimedOut => {
                 "Check the board's network; the board tries again by itself."
@@ -78,10 +82,10 @@ impl TlsError {
         }
     }
 
-    /// What an error of the library means; `verify_flags` is the library's opinion of the server's certificate.
-    pub(crate) fn of(error: SessionError, verify_flags: u32) -> Self {
+    /// What an error of the library means; `alert` is the number of the server's alert, where it could be read.
+    pub(crate) fn of(error: SessionError, alert: Option<u8>) -> Self {
         match error {
-            SessionError::MbedTls(error) => Self::of_code(error.code(), verify_flags),
+            SessionError::MbedTls(error) => Self::of_code(error.code(), alert),
             SessionError::Io(ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe) => {
                 Self::Closed
             }
@@ -89,10 +93,22 @@ impl TlsError {
         }
     }
 
-    fn of_code(code: i32, verify_flags: u32) -> Self {
+    /// What an error of the handshake means; `verify_flags` is the library's opinion of the server's certificate.
+    pub(crate) fn of_handshake(error: SessionError, verify_flags: u32, alert: Option<u8>) -> Self {
+        match error {
+            SessionError::MbedTls(error) if error.code() == sys::MBEDTLS_ERR_X509_CERT_VERIFY_FAILED => {
+                Self::of_flags(verify_flags)
+            }
+            error => Self::of(error, alert),
+        }
+    }
+
+    fn of_code(code: i32, alert: Option<u8>) -> Self {
         match code {
-            sys::MBEDTLS_ERR_X509_CERT_VERIFY_FAILED => Self::of_flags(verify_flags),
-            sys::MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE => Self::Refused,
+            sys::MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE => match alert {
+                Some(number) => CertificateRefusal::of_alert(number).map_or(Self::Alert(number), Self::Refused),
+                None => Self::Refused(CertificateRefusal::Unread),
+            },
             sys::MBEDTLS_ERR_SSL_ALLOC_FAILED
             | sys::MBEDTLS_ERR_X509_ALLOC_FAILED
             | sys::MBEDTLS_ERR_PK_ALLOC_FAILED
@@ -127,7 +143,8 @@ impl fmt::Display for TlsError {
             Self::NotYetValid => f.write_str("The broker's certificate is not valid yet."),
             Self::WrongHostName => f.write_str("The broker's certificate is for another host name."),
             Self::Certificate(flags) => write!(f, "The broker's certificate is not good (flags 0x{flags:x})."),
-            Self::Refused => f.write_str("The broker refused the board's certificate."),
+            Self::Refused(why) => write!(f, "{why}"),
+            Self::Alert(number) => write!(f, "The broker broke off the TLS handshake (alert {number})."),
             Self::Handshake(code) => write!(f, "The TLS handshake broke off (mbedTLS -0x{:04x}).", code.unsigned_abs()),
             Self::OutOfMemory => f.write_str("There is not enough memory for a TLS connection."),
             Self::Closed => f.write_str("The broker closed the line."),
@@ -143,7 +160,7 @@ impl core::error::Error for TlsError {}
 impl embedded_io_async::Error for TlsError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Refused => ErrorKind::PermissionDenied,
+            Self::Refused(_) => ErrorKind::PermissionDenied,
             Self::Closed => ErrorKind::ConnectionReset,
             Self::Line(kind) => *kind,
             Self::TimedOut => ErrorKind::TimedOut,

@@ -8,14 +8,14 @@ use mbedtls_rs::{
 };
 use pem_rfc7468::LineEnding;
 
-use crate::error::TlsError;
+use crate::{engine::Newest, error::TlsError};
 
 /// The configuration of a client that shows this identity and checks the server; the host name is given apart. The
 /// library copies the key, and wipes its copy.
-pub(crate) fn config(connection: &Connection) -> Result<SessionConfig<'static>, TlsError> {
+pub(crate) fn config(connection: &Connection, newest: Newest) -> Result<SessionConfig<'static>, TlsError> {
     let certificate = chain(&connection.certificate_chain_der, "certificate")?;
     let private_key = PrivateKey::new(X509::DER(&connection.key_pkcs8_der), None)
-        .map_err(|error| unusable(TlsError::of(error, 0), "key"))?;
+        .map_err(|error| unusable(TlsError::of(error, None), "key"))?;
     let protocols = connection.application_protocols();
     Ok(SessionConfig::Client(ClientSessionConfig {
         ca_chain: Some(chain(&connection.ca_der, "CA")?),
@@ -23,6 +23,10 @@ pub(crate) fn config(connection: &Connection) -> Result<SessionConfig<'static>, 
         auth_mode: AuthMode::Required,
         min_version: TlsVersion::Tls1_2,
         alpn_protocols: (!protocols.is_empty()).then_some(protocols),
+        max_version: match newest {
+            Newest::Tls13 => None,
+            Newest::Tls12 => Some(TlsVersion::Tls1_2),
+        },
         ..ClientSessionConfig::new()
     }))
 }
@@ -41,7 +45,7 @@ fn chain(certificates_der: &[Vec<u8>], part: &'static str) -> Result<Certificate
         text.push_str(&pem);
     }
     let text = CString::new(text).map_err(|_| TlsError::Identity(part))?;
-    Certificate::new(X509::PEM(&text)).map_err(|error| unusable(TlsError::of(error.into(), 0), part))
+    Certificate::new(X509::PEM(&text)).map_err(|error| unusable(TlsError::of(error.into(), None), part))
 }
 
 /// A part that the library does not take is to blame, unless memory is.

@@ -2,19 +2,27 @@
 //!
 //! A server that turns the board away sends an alert and closes, often while the board is still sending. Then it is the
 //! write that fails first, and the reason lies unread. So a write to a closed line counts as done here, and the next
-//! read tells the reason, or that the line is closed.
+//! read tells the reason, or that the line is closed. On the way the reason is read, as far as it can be.
 
 use embedded_io_async::{Error as _, ErrorKind, ErrorType, Read, Write};
 
-/// The line, and whether the other side has closed it.
+use crate::alert::AlertReader;
+
+/// The line, whether the other side has closed it, and what it said last.
 pub(crate) struct LastWords<L> {
     line: L,
     closed: bool,
+    alerts: AlertReader,
 }
 
 impl<L> LastWords<L> {
     pub(crate) fn of(line: L) -> Self {
-        LastWords { line, closed: false }
+        LastWords { line, closed: false, alerts: AlertReader::default() }
+    }
+
+    /// The number of the server's alert, if one came that can be read.
+    pub(crate) fn alert(&self) -> Option<u8> {
+        self.alerts.number()
     }
 }
 
@@ -24,7 +32,9 @@ impl<L: ErrorType> ErrorType for LastWords<L> {
 
 impl<L: Read> Read for LastWords<L> {
     async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, L::Error> {
-        self.line.read(bytes).await
+        let len = self.line.read(bytes).await?;
+        self.alerts.hear(bytes.get(..len).unwrap_or_default());
+        Ok(len)
     }
 }
 

@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+mod alert;
 mod calendar;
 mod engine;
 mod error;
@@ -19,6 +20,6 @@ mod identity;
 mod last_words;
 mod stream;
 
-pub use engine::{HANDSHAKE_LIMIT_MILLIS, Tls};
+pub use engine::{HANDSHAKE_LIMIT_MILLIS, Newest, Tls};
 pub use error::TlsError;
 pub use stream::TlsStream;

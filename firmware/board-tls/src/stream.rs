@@ -1,7 +1,7 @@
 //! A TLS line that stands.
 
 use embedded_io_async::{ErrorType, Read, Write};
-use mbedtls_rs::{Session, TlsVersion};
+use mbedtls_rs::{Session, SessionError, TlsVersion};
 
 use crate::{error::TlsError, last_words::LastWords};
 
@@ -23,7 +23,13 @@ impl<'a, L: Read + Write> TlsStream<'a, L> {
     /// # Errors
     /// The farewell did not leave.
     pub async fn close(mut self) -> Result<(), TlsError> {
-        self.0.close().await.map_err(|error| TlsError::of(error, 0))
+        self.0.close().await.map_err(|error| self.failure(error))
+    }
+}
+
+impl<L: Read + Write> TlsStream<'_, L> {
+    fn failure(&mut self, error: SessionError) -> TlsError {
+        TlsError::of(error, self.0.stream().alert())
     }
 }
 
@@ -34,16 +40,16 @@ impl<L: Read + Write> ErrorType for TlsStream<'_, L> {
 impl<L: Read + Write> Read for TlsStream<'_, L> {
     /// Cancel safe: what has arrived of a record stays in the library.
     async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, TlsError> {
-        self.0.read(bytes).await.map_err(|error| TlsError::of(error, 0))
+        self.0.read(bytes).await.map_err(|error| self.failure(error))
     }
 }
 
 impl<L: Read + Write> Write for TlsStream<'_, L> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
-        self.0.write(bytes).await.map_err(|error| TlsError::of(error, 0))
+        self.0.write(bytes).await.map_err(|error| self.failure(error))
     }
 
     async fn flush(&mut self) -> Result<(), TlsError> {
-        self.0.flush().await.map_err(|error| TlsError::of(error, 0))
+        self.0.flush().await.map_err(|error| self.failure(error))
     }
 }

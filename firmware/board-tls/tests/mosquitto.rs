@@ -8,10 +8,11 @@ use std::cell::RefCell;
 use std::future::pending;
 use std::time::Instant;
 
-use board_tls::{Tls, TlsError};
+use board_tls::{Newest, Tls, TlsError};
 use coldbench_sensor::identity::Connection;
-use coldbench_sensor::session::{Event, Kind, Limits, Outbox, Outcome, Phase, Session, SessionConfig, SessionError};
-use embedded_io_async::ErrorKind;
+use coldbench_sensor::session::{
+    CertificateRefusal, Event, Kind, Limits, Outbox, Outcome, Session, SessionConfig, SessionError,
+};
 use peers::{Authority, BrokerKind, HOST, Mosquitto, PATIENCE, TokioClock, line, now_unix_millis};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
@@ -29,13 +30,13 @@ fn tls() -> Tls {
 }
 
 fn good<'a>(server_ca: &'a Authority, newest_tls: &'a str) -> BrokerKind<'a> {
-    BrokerKind { server_ca, name: HOST, days_later: 0, newest_tls }
+    BrokerKind { server_ca, name: HOST, days_later: 0, newest_tls, revokes: false }
 }
 
 /// One session with one reading; it ends when the broker has the reading, or by its error.
 async fn send_one_reading(tls: &Tls, board: &Connection, broker: &Mosquitto) -> Result<(bool, Outcome), TlsError> {
     let clock = TokioClock::start();
-    let mut stream = tls.connect(broker.line().await, board, now_unix_millis(), &clock).await?;
+    let mut stream = tls.connect(broker.line().await, board, now_unix_millis(), Newest::Tls13, &clock).await?;
     let is_tls13 = stream.is_tls13();
     let config = SessionConfig::new(board.thing_name.as_str(), board.readings_topic.as_str());
     let mut outbox = Outbox::new(Limits { readings: 4, reports: 4 });
@@ -94,7 +95,7 @@ async fn refusal(board: impl FnOnce(&Authority) -> Connection, kind: BrokerKind<
     let board = board(&board_ca);
     let connecting = async {
         let clock = TokioClock::start();
-        tls.connect(broker.line().await, &board, now_unix_millis(), &clock).await.map(drop)
+        tls.connect(broker.line().await, &board, now_unix_millis(), Newest::Tls13, &clock).await.map(drop)
     };
     timeout(PATIENCE, connecting).await.unwrap().expect_err("the board does not connect")
 }
@@ -136,25 +137,65 @@ async fn a_server_of_another_name_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_board_that_the_server_does_not_know_is_told_in_tls_12() {
-    let (server_ca, stranger_ca) = (Authority::new(), Authority::new());
-    let error = refusal(|_| stranger_ca.board(&server_ca), good(&server_ca, TLS12)).await;
-    assert_eq!(error, TlsError::Refused);
+async fn tls_12_says_why_the_server_does_not_take_the_boards_certificate() {
+    let server_ca = Authority::new();
+    let stranger_ca = Authority::new();
+    let good = good(&server_ca, TLS12);
+    let revoking = BrokerKind { revokes: true, ..good };
+    for (error, why) in [
+        (refusal(|_| stranger_ca.board(&server_ca), good).await, CertificateRefusal::UnknownIssuer),
+        (refusal(|board_ca| board_ca.board_of_another_day(&server_ca, -30), good).await, CertificateRefusal::Expired),
+        (refusal(|board_ca| board_ca.board(&server_ca), revoking).await, CertificateRefusal::Revoked),
+    ] {
+        assert_eq!(error, TlsError::Refused(why));
+    }
 }
 
-/// In TLS 1.3 the board's side of the handshake is over before the server has seen the board's certificate.
+/// In TLS 1.3 the board's side of the handshake is over before the server has seen the board's certificate, and the
+/// reason is encrypted. The board asks again in TLS 1.2.
 #[tokio::test]
-async fn a_board_that_the_server_does_not_know_is_told_in_tls_13() {
+async fn the_reason_that_tls_13_hides_is_asked_for_in_tls_12() {
     let _one = ONE_AT_A_TIME.lock().await;
     let (server_ca, board_ca, stranger_ca) = (Authority::new(), Authority::new(), Authority::new());
-    let broker = Mosquitto::start(&board_ca, good(&server_ca, TLS13)).await;
-    let (tls, board) = (tls(), stranger_ca.board(&server_ca));
-    match timeout(PATIENCE, send_one_reading(&tls, &board, &broker)).await.unwrap() {
-        Err(error) => assert_eq!(error, TlsError::Refused),
-        Ok((_, outcome)) => {
-            assert_eq!(outcome.end, Err(SessionError::Io(ErrorKind::PermissionDenied, Phase::Connecting)));
+    let good = good(&server_ca, TLS13);
+    let revoking = BrokerKind { revokes: true, ..good };
+    for (board, kind, why) in [
+        (stranger_ca.board(&server_ca), good, CertificateRefusal::UnknownIssuer),
+        (board_ca.board_of_another_day(&server_ca, -30), good, CertificateRefusal::Expired),
+        (board_ca.board(&server_ca), revoking, CertificateRefusal::Revoked),
+    ] {
+        let broker = Mosquitto::start(&board_ca, kind).await;
+        let tls = tls();
+        match timeout(PATIENCE, send_one_reading(&tls, &board, &broker)).await.unwrap() {
+            Err(error) => assert_eq!(error, TlsError::Refused(CertificateRefusal::Unread)),
+            Ok((_, outcome)) => assert_eq!(outcome.end, Err(SessionError::CertificateRefused)),
         }
+        let again = Newest::Tls13.after(true);
+        let clock = TokioClock::start();
+        let asking = tls.connect(broker.line().await, &board, now_unix_millis(), again, &clock);
+        let refused = timeout(PATIENCE, asking).await.unwrap().err();
+        assert_eq!(refused, Some(TlsError::Refused(why)));
     }
+}
+
+#[test]
+fn tls_12_is_offered_once_and_only_to_hear_a_reason() {
+    assert_eq!(Newest::Tls13.after(false), Newest::Tls13);
+    assert_eq!(Newest::Tls13.after(true), Newest::Tls12);
+    assert_eq!(Newest::Tls12.after(false), Newest::Tls13);
+    assert_eq!(Newest::Tls12.after(true), Newest::Tls13);
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_of_the_boards_is_named() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let talk = |mut stream: tokio::net::TcpStream| async move {
+        stream.read_u8().await.unwrap();
+        // A fatal alert: protocol version.
+        stream.write_all(&[21, 3, 3, 0, 2, 2, 70]).await.unwrap();
+        pending().await
+    };
+    assert_eq!(with_peer(talk, TokioClock::start()).await, TlsError::Alert(70));
 }
 
 #[tokio::test]
@@ -163,7 +204,8 @@ async fn without_the_time_there_is_no_connection() {
     let (board_ca, server_ca) = (Authority::new(), Authority::new());
     let broker = Mosquitto::start(&board_ca, good(&server_ca, TLS13)).await;
     let tls = tls();
-    let refused = tls.connect(broker.line().await, &board_ca.board(&server_ca), None, &TokioClock::start()).await;
+    let refused =
+        tls.connect(broker.line().await, &board_ca.board(&server_ca), None, Newest::Tls13, &TokioClock::start()).await;
     assert_eq!(refused.err(), Some(TlsError::ClockNotSet));
 }
 
@@ -179,7 +221,8 @@ async fn an_identity_that_cannot_be_used_is_named() {
         (Connection { certificate_chain_der: vec![], ..good.clone() }, "certificate"),
         (Connection { key_pkcs8_der: Default::default(), ..good.clone() }, "key"),
     ] {
-        let refused = tls.connect(broker.line().await, &board, now_unix_millis(), &TokioClock::start()).await;
+        let refused =
+            tls.connect(broker.line().await, &board, now_unix_millis(), Newest::Tls13, &TokioClock::start()).await;
         assert_eq!(refused.err(), Some(TlsError::Identity(part)));
     }
 }
@@ -189,13 +232,23 @@ async fn with_peer<F: Future<Output = ()>>(
     act: impl FnOnce(tokio::net::TcpStream) -> F,
     clock: TokioClock,
 ) -> TlsError {
+    with_peer_on(8883, act, clock).await
+}
+
+/// The same for a board that was told another port of its broker.
+async fn with_peer_on<F: Future<Output = ()>>(
+    told: u16,
+    act: impl FnOnce(tokio::net::TcpStream) -> F,
+    clock: TokioClock,
+) -> TlsError {
     let _one = ONE_AT_A_TIME.lock().await;
     let (board_ca, server_ca) = (Authority::new(), Authority::new());
     let tls = tls();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let board = board_ca.board(&server_ca);
-    let connecting = async { tls.connect(line(port).await, &board, now_unix_millis(), &clock).await.map(drop) };
+    let board = Connection { port: told, ..board_ca.board(&server_ca) };
+    let connecting =
+        async { tls.connect(line(port).await, &board, now_unix_millis(), Newest::Tls13, &clock).await.map(drop) };
     let peer = async {
         act(listener.accept().await.unwrap().0).await;
         pending::<()>().await
@@ -232,4 +285,27 @@ async fn a_server_that_says_nothing_is_given_up() {
     // Thirty seconds pass in three tenths of one.
     let error = with_peer(keep, TokioClock(Instant::now(), 100)).await;
     assert_eq!(error, TlsError::TimedOut);
+}
+
+/// On the port of HTTPS the broker of AWS knows by this name (ALPN) that MQTT is meant.
+#[tokio::test]
+async fn the_board_names_mqtt_on_the_port_of_https_and_nothing_elsewhere() {
+    use tokio::io::AsyncReadExt as _;
+    const NAME: &[u8] = b"\x0ex-amzn-mqtt-ca";
+    for (port, is_named) in [(443, true), (8883, false)] {
+        let named = Mutex::new(None);
+        let look = |mut stream: tokio::net::TcpStream| {
+            let named = &named;
+            async move {
+                // A record says how long it is: the hello is one.
+                let mut hello = vec![0; 5];
+                stream.read_exact(&mut hello).await.unwrap();
+                hello.resize(5 + usize::from(u16::from_be_bytes([hello[3], hello[4]])), 0);
+                stream.read_exact(&mut hello[5..]).await.unwrap();
+                *named.lock().await = Some(hello.windows(NAME.len()).any(|part| part == NAME));
+            }
+        };
+        assert_eq!(with_peer_on(port, look, TokioClock::start()).await, TlsError::Closed);
+        assert_eq!(named.into_inner(), Some(is_named), "port {port}");
+    }
 }

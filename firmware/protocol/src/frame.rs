@@ -101,7 +101,7 @@ impl core::error::Error for FrameError {}
 
 /// Puts a payload on the line. A payload longer than [`MAX_PAYLOAD_LEN`] is sent whole, but the receiver drops it.
 pub fn encode(channel: Channel, payload: &[u8]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(payload.len() + OVERHEAD_LEN);
+    let mut body = Vec::with_capacity(payload.len().saturating_add(OVERHEAD_LEN));
     body.push(channel as u8);
     body.extend_from_slice(payload);
     body.extend_from_slice(&CRC.checksum(&body).to_le_bytes());
@@ -197,7 +197,7 @@ impl Decoder {
     }
 
     fn collect(&mut self, piece: &[u8]) {
-        if self.overrun || self.pending.len() + piece.len() > MAX_FRAME_LEN {
+        if self.overrun || self.pending.len().saturating_add(piece.len()) > MAX_FRAME_LEN {
             self.overrun = true;
             self.pending.clear();
         } else {

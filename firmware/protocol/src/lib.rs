@@ -10,6 +10,19 @@
 //! - A private key crosses this line only towards the board, and only when the host was asked to make it.
 #![no_std]
 #![forbid(unsafe_code)]
+// Nothing here may panic, whatever bytes arrive.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]

@@ -191,7 +191,7 @@ fn random_key(mut fill_random: impl FnMut(&mut [u8])) -> Result<SecretKey, Refus
     let mut bytes = Zeroizing::new([0_u8; 32]);
     for _ in 0..KEY_TRIES {
         fill_random(&mut *bytes);
-        let is_stuck = bytes.windows(2).all(|pair| pair[0] == pair[1]);
+        let is_stuck = bytes.iter().all(|byte| Some(byte) == bytes.first());
         if let (false, Ok(key)) = (is_stuck, SecretKey::from_slice(&*bytes)) {
             return Ok(key);
         }

@@ -37,9 +37,9 @@ pub(crate) fn refusal(error: StoreError) -> Refusal {
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
-    let mut kept = vec![0; Item::MAX_LEN];
-    kept[0] = VERSION;
-    let len = postcard::to_slice(value, &mut kept[1..]).map_err(|_| refusal(StoreError::Full))?.len();
-    kept.truncate(1 + len);
+    let kept = postcard::to_extend(value, vec![VERSION]).map_err(|_| refusal(StoreError::Full))?;
+    if kept.len() > Item::MAX_LEN {
+        return Err(refusal(StoreError::Full));
+    }
     Ok(kept)
 }

@@ -23,6 +23,18 @@
 //! - A private key has no `Debug`, no `Display` and no way into JSON.
 #![no_std]
 #![forbid(unsafe_code)]
+// Nothing here may panic, whatever tool, broker and sensors say. Arithmetic wraps on the chip, so it is left out.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]

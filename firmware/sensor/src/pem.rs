@@ -16,9 +16,9 @@ pub(crate) fn certificates_der(text: &str) -> Option<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(begin) = rest.find(BEGIN) {
-        let from_begin = &rest[begin..];
-        let end = from_begin.find(END)? + END.len();
-        let (block, after) = from_begin.split_at(end);
+        let from_begin = rest.get(begin..)?;
+        let end = from_begin.find(END)?.checked_add(END.len())?;
+        let (block, after) = from_begin.split_at_checked(end)?;
         if found.len() == MAX_CERTIFICATES {
             return None;
         }

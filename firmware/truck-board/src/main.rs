@@ -39,6 +39,7 @@ use coldbench_sensor::{
 use esp_hal::{
     clock::CpuClock,
     efuse,
+    sha::Sha,
     time::{Duration, Instant},
     timer::systimer::SystemTimer,
 };
@@ -100,7 +101,7 @@ fn main() -> ! {
     let mut watchdog = Watchdog::new(wiring.rtc_timer);
     let mut button = Button::new(wiring.button);
     let mut links = Links::new(wiring.link);
-    let storage = Storage::open(wiring.flash);
+    let storage = Storage::open(wiring.flash, Sha::new(wiring.sha));
     links.say_what_is_wrong(&storage);
     let facts = facts(&storage);
     let mut board = Board::new(TruckPeripherals::new(wiring.sensors, facts), storage.store);

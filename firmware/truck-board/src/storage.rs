@@ -4,7 +4,10 @@ use core::ops::Range;
 
 use coldbench_sensor::flash::{BoardFlash, FlashError, Layout, NorFlash, SECTOR_LEN, app_image};
 use esp_bootloader_esp_idf::partitions::{self, PARTITION_TABLE_MAX_LEN, PartitionEntry, PartitionTable};
-use esp_hal::peripherals::FLASH;
+use esp_hal::{
+    peripherals::FLASH,
+    sha::{Sha, Sha256},
+};
 use esp_storage::FlashStorage;
 
 /// What the board keeps, on its own chip.
@@ -19,16 +22,18 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Reads the partition table and the app image. Takes a few tenths of a second.
-    pub fn open(flash: FLASH<'static>) -> Self {
+    /// Reads the partition table and the app image. The chip's own unit computes the digest, because in software that
+    /// would be the longest wait before the hello.
+    pub fn open(flash: FLASH<'static>, mut sha: Sha<'static>) -> Self {
         let mut chip = Chip(FlashStorage::new(flash));
         let mut buffer = [0; PARTITION_TABLE_MAX_LEN];
         let Ok(table) = partitions::read_partition_table(&mut chip.0, &mut buffer) else {
             return Storage { store: BoardFlash::new(chip, None), image_sha256: None };
         };
         let running = table.booted_partition().ok().flatten().map(range);
-        let image_sha256 =
-            running.and_then(|partition| app_image::digest(|at, bytes| chip.read_mapped(at, bytes), partition));
+        let image_sha256 = running.and_then(|partition| {
+            app_image::digest(|at, bytes| chip.read_mapped(at, bytes), partition, sha.start::<Sha256>())
+        });
         let layout = layout(&table);
         Storage { store: BoardFlash::new(chip, layout), image_sha256 }
     }

@@ -63,6 +63,8 @@ pub struct Wiring {
     pub wifi: chip::WIFI<'static>,
     /// The flash memory.
     pub flash: chip::FLASH<'static>,
+    /// What computes the digest of the app image.
+    pub sha: chip::SHA<'static>,
     /// The watchdog's timer.
     pub rtc_timer: chip::RTC_TIMER<'static>,
 }
@@ -88,6 +90,7 @@ impl Wiring {
             button: chip.GPIO9,
             wifi: chip.WIFI,
             flash: chip.FLASH,
+            sha: chip.SHA,
             rtc_timer: chip.RTC_TIMER,
         }
     }

@@ -17,6 +17,7 @@ use coldbench_protocol::Network;
 use coldbench_sensor::{
     identity::Connection,
     relay::{Relay, RelayError, RelayStream},
+    session::CertificateRefusal,
     shared::Shared as _,
 };
 use tokio::{
@@ -114,8 +115,8 @@ pub enum TlsError {
     #[error("the broker's certificate is for another host name")]
     WrongHostName,
     /// The server ended the handshake with an alert: it does not take the board's certificate.
-    #[error("the broker refused the board's certificate")]
-    Refused,
+    #[error("{0}")]
+    Refused(CertificateRefusal),
     /// The server does not speak TLS as the board does, or its certificate fails for another reason.
     #[error("the TLS handshake broke off: {0}")]
     Handshake(String),
@@ -128,7 +129,8 @@ impl From<io::Error> for TlsError {
     fn from(error: io::Error) -> Self {
         match tls_cause(&error) {
             None => TlsError::Line(error.to_string()),
-            Some(Error::AlertReceived(_)) => TlsError::Refused,
+            Some(Error::AlertReceived(alert)) => CertificateRefusal::of_alert(u8::from(*alert))
+                .map_or_else(|| TlsError::Handshake(format!("{alert:?}")), TlsError::Refused),
             Some(Error::InvalidCertificate(cause)) => match cause {
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsError::UnknownIssuer,
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsError::Expired,

@@ -5,13 +5,17 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coldbench_protocol::Network;
 use coldbench_sensor::identity::Connection;
 use coldbench_sensor::session::Clock;
 use embedded_io_adapters::tokio_1::FromTokio;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams,
+};
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
@@ -56,6 +60,9 @@ pub struct Authority {
     make_key: fn() -> KeyPair,
 }
 
+/// The serial number of every certificate; each is the only one that a test shows.
+const SERIAL: u64 = 4711;
+
 impl Authority {
     pub fn new() -> Self {
         Self::with(|| KeyPair::generate().unwrap())
@@ -69,8 +76,12 @@ impl Authority {
     fn with(make_key: fn() -> KeyPair) -> Self {
         let key = make_key();
         let mut params = CertificateParams::new([]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "Depot CA");
+        // Each has a name of its own: a server that knows the name but not the key blames the signature.
+        static FOUNDED: AtomicU32 = AtomicU32::new(0);
+        let number = FOUNDED.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("Depot CA {number}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).unwrap();
         let (pem, der) = (certificate.pem(), certificate.der().to_vec());
         Authority { issuer: Issuer::new(params, key), pem, der, make_key }
@@ -83,12 +94,37 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = OffsetDateTime::now_utc() - DAY + later;
         params.not_after = OffsetDateTime::now_utc() + DAY + later;
+        params.serial_number = Some(SERIAL.into());
         (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// A list that revokes every board's certificate, as PEM.
+    fn revocations(&self) -> String {
+        let revoked = RevokedCertParams {
+            serial_number: SERIAL.into(),
+            revocation_time: OffsetDateTime::now_utc() - DAY,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: OffsetDateTime::now_utc() - DAY,
+            next_update: OffsetDateTime::now_utc() + DAY,
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     /// What the tool installs on a board whose broker's certificate comes from `server_ca`.
     pub fn board(&self, server_ca: &Authority) -> Connection {
-        let (certificate, key) = self.certify("truckSensor01", time::Duration::ZERO);
+        self.board_of_another_day(server_ca, 0)
+    }
+
+    /// The same, with a certificate that is good some days later.
+    pub fn board_of_another_day(&self, server_ca: &Authority, days_later: i64) -> Connection {
+        let (certificate, key) = self.certify("truckSensor01", DAY * (days_later as f64));
         Connection {
             thing_name: "truckSensor01".into(),
             endpoint: HOST.into(),
@@ -119,12 +155,15 @@ fn rsa_key() -> KeyPair {
 }
 
 /// How a broker differs from a good one.
+#[derive(Clone, Copy)]
 pub struct BrokerKind<'a> {
     pub server_ca: &'a Authority,
     pub name: &'a str,
     pub days_later: i64,
     /// The newest TLS it speaks, in OpenSSL's words.
     pub newest_tls: &'a str,
+    /// Whether it has a list that revokes the board's certificate.
+    pub revokes: bool,
 }
 
 /// A mosquitto on a free port of the loopback; it ends with this value.
@@ -155,7 +194,11 @@ impl Mosquitto {
                 write("server.pem", &certificate.pem()),
                 write("server.key", &key.serialize_pem()),
             );
-            let config = write("mosquitto.conf", &config);
+            let revocations = match kind.revokes {
+                true => format!("crlfile {}\n", write("revoked.pem", &board_ca.revocations())),
+                false => String::new(),
+            };
+            let config = write("mosquitto.conf", &(config + &revocations));
             // mosquitto has no setting for the newest TLS; OpenSSL under it has.
             let openssl = write(
                 "openssl.cnf",

@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use coldbench_protocol::{DoorPolarity, Line, Position, ProbeFault, Subject, Thresholds};
+use coldbench_protocol::{
+    Answer, Call, DoorPolarity, Install, Line, Network, Position, ProbeFault, Subject, Thresholds, frame,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use alloc::string::ToString as _;
+use alloc::{string::ToString as _, vec};
 
 use super::*;
 use crate::{
@@ -295,6 +297,62 @@ fn the_light_follows_the_alerts() {
     assert_eq!(board.peripherals().light, Some(Light::Red));
     board.peripherals().door_high = false;
     assert_eq!(run(&mut board, 6000).pop().unwrap().status, Light::Green);
+}
+
+/// One request of every kind that carries something, and two that do not.
+fn requests() -> Vec<Request> {
+    let install = Install {
+        thing_name: "truckSensor01".into(),
+        certificate_pem: "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".into(),
+        ca_pem: "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".into(),
+        endpoint: "broker.depot.example".into(),
+        port: 8883,
+        readings_topic: "dt/trucks/truckSensor01/readings".into(),
+        network: Network::WiFi { ssid: "depot".into(), passphrase: "a secret phrase".into() },
+        host_key_pem: Some("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n".into()),
+    };
+    vec![
+        Request::Hello,
+        Request::ReadSensors,
+        Request::Install(install),
+        Request::SetCalibration(Calibration::default()),
+        Request::SetClock { unix_millis: SEVEN_O_CLOCK_MILLIS },
+        Request::SetSettings(Settings::default()),
+        Request::Relay(true),
+        Request::SetLineRate(921_600),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// The whole way from bytes on the link to an answer on the link.
+    #[test]
+    fn whatever_is_asked_the_board_answers_and_goes_on(
+        asked in prop::collection::vec(
+            (any::<prop::sample::Index>(), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)),
+            1..8,
+        ),
+    ) {
+        let mut board = board();
+        for (request, damages) in asked {
+            let request = requests().swap_remove(request.index(requests().len()));
+            let mut payload = postcard::to_allocvec(&Call { number: 7, request }).unwrap();
+            for (at, byte) in damages {
+                let at = at.index(payload.len());
+                payload[at] = byte;
+            }
+            if let Ok(Call { number, request }) = frame::decode_call(&payload) {
+                let (result, _) = board.answer(request);
+                let sent = frame::encode_answer(&Answer { number, result });
+                prop_assert!(sent.is_ok());
+            }
+            run(&mut board, 50);
+            serde_json::from_str::<Value>(&board.reported()).unwrap();
+        }
+        board.answer(Request::SetSettings(Settings::default())).0.unwrap();
+        prop_assert!(!run(&mut board, 11_000).is_empty());
+    }
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use sha2::{Digest, Sha256};
+use sha2::digest::{FixedOutput, consts::U32};
 
 use super::{FlashError, SECTOR_LEN};
 
@@ -12,8 +12,11 @@ const MAGIC: u8 = 0xe9;
 const MAX_SEGMENTS: u8 = 16;
 const DIGEST_LEN: u32 = 32;
 
-/// SHA-256 over the whole app image that starts at the partition's first byte, its appended digest included: the
-/// digest of the file that was flashed. `None` when there is no image, or its own digest does not fit.
+/// The digest of the whole app image that starts at the partition's first byte, its appended digest included: the
+/// digest of the file that was flashed, when `sha256` computes SHA-256. `None` when there is no image.
+///
+/// A damaged image has another digest than its file. That the image fits its own appended digest is what the boot loader
+/// checks before it starts it.
 ///
 /// `read` fills the bytes from an address that is a multiple of four; most of the image is asked for by whole sectors.
 ///
@@ -22,35 +25,28 @@ const DIGEST_LEN: u32 = 32;
 pub fn digest(
     mut read: impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>,
     partition: Range<u32>,
+    mut sha256: impl FixedOutput<OutputSize = U32>,
 ) -> Option<[u8; 32]> {
-    let hashed_len = len_before_digest(&mut read, &partition)?;
-    let mut hasher = Sha256::new();
+    let mut left = image_len(&mut read, &partition)?;
     let mut at = partition.start;
-    let end = partition.start + hashed_len;
-    while at < end {
-        let mut chunk = Chunk([0; SECTOR_LEN as usize]);
-        let len = chunk.0.len().min((end - at) as usize);
-        read(at, &mut chunk.0[..len]).ok()?;
-        hasher.update(&chunk.0[..len]);
-        at += len as u32;
+    let mut chunk = Chunk([0; SECTOR_LEN as usize]);
+    while left > 0 {
+        let len = left.min(SECTOR_LEN);
+        let bytes = chunk.0.get_mut(..len as usize)?;
+        read(at, bytes).ok()?;
+        sha256.update(bytes);
+        left -= len;
+        at = at.checked_add(len)?;
     }
-    let mut appended = [0; DIGEST_LEN as usize];
-    read(end, &mut appended).ok()?;
-    if hasher.clone().finalize()[..] != appended {
-        return None;
-    }
-    hasher.update(appended);
-    Some(hasher.finalize().into())
+    Some(sha256.finalize_fixed().into())
 }
 
 /// Aligned to words, because flash chips are read so.
 #[repr(align(4))]
 struct Chunk([u8; SECTOR_LEN as usize]);
 
-fn len_before_digest(
-    read: &mut impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>,
-    partition: &Range<u32>,
-) -> Option<u32> {
+/// With the appended digest.
+fn image_len(read: &mut impl FnMut(u32, &mut [u8]) -> Result<(), FlashError>, partition: &Range<u32>) -> Option<u32> {
     let partition_len = partition.end.checked_sub(partition.start)?;
     if partition_len < HEADER_LEN {
         return None;
@@ -74,6 +70,6 @@ fn len_before_digest(
         }
         len = len.checked_add(SEGMENT_HEADER_LEN)?.checked_add(data_len)?;
     }
-    let len = len.checked_add(1)?.checked_next_multiple_of(16)?;
-    (len.checked_add(DIGEST_LEN)? <= partition_len).then_some(len)
+    let len = len.checked_add(1)?.checked_next_multiple_of(16)?.checked_add(DIGEST_LEN)?;
+    (len <= partition_len).then_some(len)
 }

@@ -256,8 +256,8 @@ fn scrub_page(flash: &mut impl NorFlash, address: u32, page: &mut [u8]) -> Resul
     }
     for (index, entry) in entries.chunks_exact(ITEM_SIZE).enumerate().take(ENTRIES_PER_PAGE) {
         // Two bits for each entry: 11 is unused, 10 in use, the others deleted.
-        let state = states[index / 4] >> (index % 4 * 2) & 0b11;
-        if state < 0b10 && entry.iter().any(|byte| *byte != 0) {
+        let state = states.get(index / 4).map(|four| four >> (index % 4 * 2) & 0b11);
+        if state.is_some_and(|state| state < 0b10) && entry.iter().any(|byte| *byte != 0) {
             let at = PAGE_HEADER_SIZE + ENTRY_STATE_BITMAP_SIZE + index * ITEM_SIZE;
             flash.program(address + at as u32, &[0; ITEM_SIZE])?;
         }

@@ -5,6 +5,8 @@ use core::fmt;
 
 use embedded_io_async::ErrorKind;
 
+use super::CertificateRefusal;
+
 /// Why the broker's CONNACK turned the board away (MQTT 3.1.1, table 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -48,7 +50,12 @@ pub enum SessionError {
     Denied(String),
     /// The other side did not answer in time.
     Timeout(Phase),
-    /// The broker closed the line.
+    /// The broker closed the line instead of answering CONNECT. AWS IoT does so when the certificate is not active or no
+    /// policy allows the thing to connect.
+    NotAdmitted,
+    /// The broker ended the TLS line because of the board's certificate. In TLS 1.3 that comes after the handshake.
+    CertificateRefused,
+    /// The broker closed the line later than that.
     Closed(Phase),
     /// The broker sent something that is not MQTT 3.1.1, or not allowed at this point.
     Malformed,
@@ -59,6 +66,22 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// The broker closed the line in this phase.
+    pub(super) fn closed(phase: Phase) -> Self {
+        match phase {
+            Phase::Connecting => Self::NotAdmitted,
+            phase => Self::Closed(phase),
+        }
+    }
+
+    /// What the error is when it came of sending CONNECT.
+    pub(super) fn of_connect(self) -> Self {
+        match self {
+            Self::Closed(_) => Self::NotAdmitted,
+            other => other,
+        }
+    }
+
     /// The stable code for logs and support.
     pub fn code(&self) -> &'static str {
         match self {
@@ -66,6 +89,8 @@ impl SessionError {
             Self::Refused(_) => "session.refused",
             Self::Denied(_) => "session.denied",
             Self::Timeout(_) => "session.timeout",
+            Self::NotAdmitted => "session.not-admitted",
+            Self::CertificateRefused => "session.certificate",
             Self::Closed(_) => "session.closed",
             Self::Malformed => "session.malformed",
             Self::TooLarge => "session.too-large",
@@ -79,9 +104,10 @@ impl SessionError {
             Self::Config(_) => "Install the board's identity and network again.",
             Self::Refused(Refusal::Unavailable) => "Wait; the board tries again by itself.",
             Self::Refused(Refusal::ProtocolVersion) => "Check the endpoint: it must speak MQTT 3.1.1.",
-            Self::Refused(_) | Self::Closed(Phase::Connecting) | Self::Io(_, Phase::Connecting) => {
+            Self::Refused(_) | Self::NotAdmitted => {
                 "Check that the certificate is active and that its policy allows this thing to connect."
             }
+            Self::CertificateRefused => CertificateRefusal::Unread.advice(),
             Self::Denied(_) | Self::Closed(Phase::Subscribing) | Self::Io(_, Phase::Subscribing) => {
                 "Check that the policy allows the thing to subscribe to its own shadow."
             }
@@ -131,6 +157,8 @@ impl fmt::Display for SessionError {
             Self::Refused(refusal) => write!(f, "The broker refused the connection: {refusal}."),
             Self::Denied(topic) => write!(f, "The broker denied the subscription to {topic}."),
             Self::Timeout(phase) => write!(f, "The broker did not answer in time {phase}."),
+            Self::NotAdmitted => f.write_str("The broker closed the connection instead of admitting the board."),
+            Self::CertificateRefused => write!(f, "{}", CertificateRefusal::Unread),
             Self::Closed(phase) => write!(f, "The broker closed the connection {phase}."),
             Self::Malformed => f.write_str("The broker sent something that is not MQTT 3.1.1."),
             Self::TooLarge => write!(f, "The broker sent a packet of more than {} bytes.", super::MAX_PACKET_BYTES),

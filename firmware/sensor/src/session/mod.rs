@@ -29,6 +29,7 @@ mod clock;
 mod error;
 mod news;
 mod outbox;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -39,6 +40,7 @@ pub use clock::Clock;
 pub use error::{Phase, Refusal, SessionError};
 pub use news::News;
 pub use outbox::{Kind, Limits, MAX_PAYLOAD_BYTES, Message, Outbox, TooLong};
+pub use refusal::CertificateRefusal;
 pub use topics::ShadowNews;
 
 use crate::shared::Shared;
@@ -225,7 +227,7 @@ impl<L: Read + Write, C: Clock, O: Shared<Outbox>, H: FnMut(Event<'_>)> Running<
     async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<(), SessionError> {
         // A topic that cannot be used must show at once, not with the first reading.
         publish(&self.config.readings_topic, Vec::new(), NO_PACKET_ID, "readings topic")?;
-        self.wire.send(connect(self.config)?).await?;
+        self.wire.send(connect(self.config)?).await.map_err(SessionError::of_connect)?;
         self.await_answer(Awaiting::Connack);
         loop {
             while let Some(packet) = self.wire.next_packet() {

@@ -296,7 +296,7 @@ async fn a_closed_line_tells_what_was_under_way() {
         pending().await
     })
     .await;
-    assert_eq!(played.outcome.end, Err(SessionError::Closed(Phase::Connecting)));
+    assert_eq!(played.outcome.end, Err(SessionError::NotAdmitted));
     let played = play(&config(), &outbox, async |peer| {
         peer.bring_online().await;
         peer.receive_publish().await;
@@ -314,7 +314,7 @@ async fn a_closed_line_tells_what_was_under_way() {
 async fn a_line_that_fails_is_told_from_one_that_is_closed() {
     for (kind, end) in [
         (ErrorKind::TimedOut, SessionError::Io(ErrorKind::TimedOut, Phase::Connecting)),
-        (ErrorKind::ConnectionReset, SessionError::Closed(Phase::Connecting)),
+        (ErrorKind::ConnectionReset, SessionError::NotAdmitted),
     ] {
         let (config, clock, outbox) = (config(), TokioClock(Instant::now()), outbox(&[]));
         let session = Session { config: &config, clock: &clock, outbox: &outbox };

@@ -115,7 +115,7 @@ impl<'a, L: Read + Write, C: Clock> Wire<'a, L, C> {
                     return Poll::Ready(Ok(Wake::Stopped));
                 }
                 match read.as_mut().poll(context) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(SessionError::Closed(phase))),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(SessionError::closed(phase))),
                     Poll::Ready(Ok(bytes)) => {
                         taken = bytes;
                         return Poll::Ready(Ok(Wake::Bytes));
@@ -130,7 +130,7 @@ impl<'a, L: Read + Write, C: Clock> Wire<'a, L, C> {
             })
             .await?
         };
-        self.take_bytes(&chunk[..taken]).await?;
+        self.take_bytes(chunk.get(..taken).unwrap_or_default()).await?;
         Ok(wake)
     }
 
@@ -213,12 +213,14 @@ async fn write_all<L: Write>(line: &mut L, mut bytes: &[u8]) -> Result<(), Sessi
     line.flush().await.map_err(failed)
 }
 
-/// A line reset by the other side is closed by it; everything else is a fault of the line.
+/// A line reset by the other side is closed by it; one that was not permitted is a TLS line that ended because of the
+/// certificate; everything else is a fault of the line.
 fn line_error(kind: ErrorKind, phase: Phase) -> SessionError {
     match kind {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
-            SessionError::Closed(phase)
+            SessionError::closed(phase)
         }
+        ErrorKind::PermissionDenied => SessionError::CertificateRefused,
         kind => SessionError::Io(kind, phase),
     }
 }

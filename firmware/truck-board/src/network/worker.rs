@@ -3,12 +3,12 @@
 use alloc::{format, string::String};
 use core::future::{Future, pending, poll_fn};
 
-use board_tls::Tls;
+use board_tls::{Newest, Tls, TlsError};
 use coldbench_protocol::Network;
 use coldbench_sensor::{
     identity::Connection,
     relay::RelayStream,
-    session::{Backoff, Clock, News, Session, SessionConfig},
+    session::{Backoff, CertificateRefusal, Clock, News, Session, SessionConfig, SessionError},
     shared::Shared,
 };
 use embassy_executor::Spawner;
@@ -77,16 +77,17 @@ impl Worker {
         match (&connection.network, radio) {
             (Network::WiFi { ssid, passphrase }, Some(radio)) => {
                 let stack = radio.stack();
-                let sessions = keep_connected(Keeper { state, tls, connection, stack: Some(stack) });
+                let sessions =
+                    keep_connected(Keeper { state, tls, connection, stack: Some(stack), newest: Newest::default() });
                 select3(sessions, radio.stay_joined(ssid, passphrase, state), keep_time(stack, state)).await;
             }
-            _ => keep_connected(Keeper { state, tls, connection, stack: None }).await,
+            _ => keep_connected(Keeper { state, tls, connection, stack: None, newest: Newest::default() }).await,
         }
     }
 }
 
 /// One session after another until something else is wanted.
-async fn keep_connected(keeper: Keeper<'_>) {
+async fn keep_connected(mut keeper: Keeper<'_>) {
     let mut backoff = Backoff::default();
     loop {
         let mut was_useful = false;
@@ -97,10 +98,42 @@ async fn keep_connected(keeper: Keeper<'_>) {
         if was_useful {
             backoff.reset();
         }
-        keeper.state.say(News::Log(format!("network: {failure}")));
+        keeper.newest = keeper.newest.after(failure.hides_its_reason);
+        keeper.state.say(News::Log(format!("network: {}", failure.text)));
         let wait = Duration::from_millis(backoff.next_delay_millis(Rng::new().random()));
         if let Either::First(_) = select(keeper.state.changed.wait(), Timer::after(wait)).await {
             return;
+        }
+    }
+}
+
+/// Why there is no session.
+struct Failure {
+    text: String,
+    /// The broker refused the certificate and nothing says why.
+    hides_its_reason: bool,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Failure { text, hides_its_reason: false }
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Failure {
+            text: format!("{error} {}", error.advice()),
+            hides_its_reason: error == TlsError::Refused(CertificateRefusal::Unread),
+        }
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Failure {
+            text: format!("{error} {}", error.advice()),
+            hides_its_reason: error == SessionError::CertificateRefused,
         }
     }
 }
@@ -112,12 +145,13 @@ struct Keeper<'a> {
     connection: &'a Connection,
     /// The network on the radio, where there is one.
     stack: Option<Stack<'static>>,
+    newest: Newest,
 }
 
 impl Keeper<'_> {
     /// Reaches the broker, by Wi-Fi where it is up, else through the computer, and stays there. `Ok` when something
     /// else is wanted, or why it ended otherwise; `was_useful` becomes true when the broker took something.
-    async fn attempt(&self, was_useful: &mut bool) -> Result<(), String> {
+    async fn attempt(&self, was_useful: &mut bool) -> Result<(), Failure> {
         let wifi = async {
             match self.stack {
                 Some(stack) => {
@@ -135,7 +169,7 @@ impl Keeper<'_> {
         }
     }
 
-    async fn over_wifi(&self, stack: Stack<'_>, was_useful: &mut bool) -> Result<(), String> {
+    async fn over_wifi(&self, stack: Stack<'_>, was_useful: &mut bool) -> Result<(), Failure> {
         let (mut bytes_in, mut bytes_out) = ([0; TCP_BUFFER_LEN], [0; TCP_BUFFER_LEN]);
         let mut socket = TcpSocket::new(stack, &mut bytes_in, &mut bytes_out);
         socket.set_timeout(Some(TCP_SILENCE_LIMIT));
@@ -150,29 +184,31 @@ impl Keeper<'_> {
         match select(self.state.changed.wait(), with_timeout(OPEN_LIMIT, connecting)).await {
             Either::First(_) => Ok(()),
             Either::Second(Ok(Ok(()))) => self.talk(socket, was_useful).await,
-            Either::Second(Ok(Err(why))) => Err(why),
-            Either::Second(Err(_)) => Err("the broker did not answer in time".into()),
+            Either::Second(Ok(Err(why))) => Err(Failure::from(why)),
+            Either::Second(Err(_)) => Err(Failure::from(String::from("the broker did not answer in time"))),
         }
     }
 
-    async fn through_the_computer(&self, was_useful: &mut bool) -> Result<(), String> {
+    async fn through_the_computer(&self, was_useful: &mut bool) -> Result<(), Failure> {
         let (host, port) = (self.connection.endpoint.as_str(), self.connection.port);
         let opening = with_timeout(OPEN_LIMIT, RelayStream::open(&self.state.relay, host, port));
         match select(self.state.changed.wait(), opening).await {
             Either::First(_) => Ok(()),
             Either::Second(Ok(Ok(line))) => self.talk(line, was_useful).await,
-            Either::Second(Ok(Err(error))) => Err(format!("no connection through the computer: {error}")),
-            Either::Second(Err(_)) => Err("the computer did not open a connection in time".into()),
+            Either::Second(Ok(Err(error))) => Err(format!("no connection through the computer: {error}").into()),
+            Either::Second(Err(_)) => {
+                Err(Failure::from(String::from("the computer did not open a connection in time")))
+            }
         }
     }
 
     /// TLS on the line, and a session on that.
-    async fn talk<L: Read + Write>(&self, line: L, was_useful: &mut bool) -> Result<(), String> {
+    async fn talk<L: Read + Write>(&self, line: L, was_useful: &mut bool) -> Result<(), Failure> {
         let unix_millis = self.state.unix_millis_at_start.with(|start| start.map(|start| start + uptime_millis()));
-        let securing = self.tls.connect(line, self.connection, unix_millis, &EmbassyClock);
+        let securing = self.tls.connect(line, self.connection, unix_millis, self.newest, &EmbassyClock);
         let mut line = match select(self.state.changed.wait(), securing).await {
             Either::First(_) => return Ok(()),
-            Either::Second(line) => line.map_err(|error| format!("{error} {}", error.advice()))?,
+            Either::Second(line) => line?,
         };
         let config = SessionConfig::new(self.connection.thing_name.as_str(), self.connection.readings_topic.as_str())
             .with_last_will();
@@ -186,7 +222,7 @@ impl Keeper<'_> {
             })
             .await;
         *was_useful = outcome.was_useful();
-        outcome.end.map_err(|error| format!("{error} {}", error.advice()))?;
+        outcome.end?;
         // The broker has its goodbye in MQTT; that in TLS is a courtesy.
         let _ = line.close().await;
         Ok(())

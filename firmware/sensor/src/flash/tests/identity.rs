@@ -27,12 +27,12 @@ pub(super) fn identity(number: u8) -> Connection {
 }
 
 /// Bytes that are found nowhere else.
-fn key(number: u8) -> Zeroizing<Vec<u8>> {
+pub(super) fn key(number: u8) -> Zeroizing<Vec<u8>> {
     Zeroizing::new((0..138_u8).map(|index| index.wrapping_mul(29) ^ number).collect())
 }
 
 /// Identities have neither `Debug` nor `PartialEq`, so that no key gets into a log.
-fn same(one: &Connection, other: &Connection) -> bool {
+pub(super) fn same(one: &Connection, other: &Connection) -> bool {
     one.thing_name == other.thing_name
         && one.endpoint == other.endpoint
         && one.port == other.port
@@ -53,7 +53,7 @@ fn shows_key(flash: &mut BoardFlash<ImitatedFlash>, number: u8) -> bool {
 }
 
 /// A chip with settings on which this many identities were installed, one after the other, and a key waits.
-fn installed(identities: u8) -> ImitatedFlash {
+pub(super) fn installed(identities: u8) -> ImitatedFlash {
     let mut flash = board_flash(ImitatedFlash::new());
     flash.save(Item::Settings, b"settings").unwrap();
     for number in 1..=identities {

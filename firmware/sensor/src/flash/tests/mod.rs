@@ -3,6 +3,7 @@
 mod app_image;
 mod identity;
 mod imitated;
+mod partition_tool;
 mod ring;
 
 use alloc::{format, vec, vec::Vec};
