@@ -11,7 +11,7 @@ use coldbench::{
 use coldbench_protocol::Network;
 use coldbench_sensor::{
     identity::Connection,
-    session::{Event, Kind, Limits, Outbox, Outcome, Phase, Session, SessionConfig, SessionError},
+    session::{Event, Kind, Limits, Outbox, Outcome, Session, SessionConfig, SessionError},
 };
 use embedded_io_adapters::tokio_1::FromTokio;
 use rustls::{
@@ -113,7 +113,7 @@ async fn line(board: &Connection) -> Result<TlsLine<TcpStream>, TlsError> {
 /// TLS stands, since the certificate comes from the right CA; the broker ends the session before it has begun.
 async fn is_not_let_in(board: &Connection) {
     let outcome = send_one_reading(line(board).await.unwrap(), board).await;
-    assert_eq!(outcome.end, Err(SessionError::Closed(Phase::Connecting)));
+    assert_eq!(outcome.end, Err(SessionError::NotAdmitted));
     assert!(!outcome.was_online);
 }
 
