@@ -49,6 +49,9 @@ pub trait Board: Send + Sync {
     /// What went through this computer since the line was opened.
     fn relay_traffic(&self) -> RelayTraffic;
 
+    /// The last lines that the firmware wrote into its log since the line was opened, oldest first; not very many.
+    fn log_lines(&self) -> Vec<String>;
+
     /// The readings that arrive over USB from now on. A slow receiver loses the oldest and is told how many.
     fn readings(&self) -> broadcast::Receiver<Stamped>;
 }

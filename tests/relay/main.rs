@@ -104,3 +104,18 @@ fn an_offer_comes_and_goes_and_outlives_a_restart_of_the_board() {
         depot.until("the end", |depot| depot.hand().network() != NetworkState::Up).await;
     });
 }
+
+/// Nobody but the board knows why it does not reach its broker, and it says so in its log.
+#[test]
+fn a_board_that_does_not_reach_its_broker_says_why() {
+    let depot = Depot::new();
+    // Nothing listens there; the tool itself observes on another way.
+    depot.set_site("iot_port", 1.into());
+    let mut job = depot.commission(&["--relay", "never"]);
+    let events = job.rest();
+    assert_eq!(job.exit(), 1, "{:?}", events.last());
+    let problem = &events.last().unwrap()["problem"];
+    assert_eq!(problem["code"], "prove.no-mqtt", "{problem}");
+    let sentence = problem["sentence"].as_str().unwrap();
+    assert!(sentence.contains("The board says: no connection"), "{sentence}");
+}

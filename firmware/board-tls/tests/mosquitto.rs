@@ -297,11 +297,12 @@ async fn the_board_names_mqtt_on_the_port_of_https_and_nothing_elsewhere() {
         let look = |mut stream: tokio::net::TcpStream| {
             let named = &named;
             async move {
-                // A record says how long it is: the hello is one.
-                let mut hello = vec![0; 5];
+                // The hello is one record, which begins with its type, version and length.
+                let mut header = [0; 5];
+                stream.read_exact(&mut header).await.unwrap();
+                let [_, _, _, high, low] = header;
+                let mut hello = vec![0; usize::from(u16::from_be_bytes([high, low]))];
                 stream.read_exact(&mut hello).await.unwrap();
-                hello.resize(5 + usize::from(u16::from_be_bytes([hello[3], hello[4]])), 0);
-                stream.read_exact(&mut hello[5..]).await.unwrap();
                 *named.lock().await = Some(hello.windows(NAME.len()).any(|part| part == NAME));
             }
         };

@@ -257,7 +257,10 @@ impl Link {
     fn take_frame(&mut self, frame: Frame) {
         self.frames += 1;
         match frame.channel {
-            Channel::Log => self.keep_log(&frame.payload),
+            Channel::Log => {
+                self.voices.said.push(readable(&frame.payload).trim_end().to_owned());
+                self.keep_log(&frame.payload);
+            }
             Channel::Reading => {
                 let stamped = Stamped { payload: frame.payload, received: OffsetDateTime::now_utc() };
                 // Nobody listens: the reading is for nobody.

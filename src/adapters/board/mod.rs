@@ -41,7 +41,7 @@ use tokio::{
 use self::{
     link::LINK_BAUD,
     relay::Counters,
-    worker::{Job, Reply, Voices, Worker},
+    worker::{Job, LogLines, Reply, Voices, Worker},
 };
 use super::ports_list;
 use crate::{
@@ -92,9 +92,14 @@ impl Boards for SerialBoards {
         let (jobs, waiting) = mpsc::channel(JOBS);
         let (readings, _) = broadcast::channel(READINGS);
         let (reply, opened) = oneshot::channel();
-        let relayed = Arc::<Counters>::default();
-        let board =
-            SerialBoard { port: port.to_owned(), jobs, readings: readings.downgrade(), relayed: relayed.clone() };
+        let (relayed, said) = (Arc::<Counters>::default(), Arc::<LogLines>::default());
+        let board = SerialBoard {
+            port: port.to_owned(),
+            jobs,
+            readings: readings.downgrade(),
+            relayed: relayed.clone(),
+            said: said.clone(),
+        };
         let name = port.to_owned();
         thread::Builder::new()
             .name(format!("board {}", port.rsplit('/').next().unwrap_or(port)))
@@ -102,7 +107,7 @@ impl Boards for SerialBoards {
                 Ok((line, usb)) => {
                     // Whoever opened may be gone: then there is no job and the thread ends.
                     let _ = reply.send(Ok(()));
-                    Worker::new(line, usb, options, Voices { readings, relayed }).run(waiting);
+                    Worker::new(line, usb, options, Voices { readings, relayed, said }).run(waiting);
                 }
                 Err(error) => drop(reply.send(Err(error))),
             })
@@ -119,6 +124,7 @@ struct SerialBoard {
     /// The line itself holds the other end.
     readings: broadcast::WeakSender<Stamped>,
     relayed: Arc<Counters>,
+    said: Arc<LogLines>,
 }
 
 impl SerialBoard {
@@ -196,6 +202,10 @@ impl Board for SerialBoard {
 
     fn relay_traffic(&self) -> RelayTraffic {
         self.relayed.traffic()
+    }
+
+    fn log_lines(&self) -> Vec<String> {
+        self.said.all()
     }
 
     fn readings(&self) -> broadcast::Receiver<Stamped> {

@@ -45,6 +45,7 @@ pub struct BoardState {
     pub has_network: bool,
     pub relay: Option<RelayTarget>,
     pub relayed: RelayTraffic,
+    pub log: Vec<String>,
 }
 
 impl BoardState {
@@ -66,6 +67,7 @@ impl BoardState {
             has_network: true,
             relay: None,
             relayed: RelayTraffic::default(),
+            log: Vec::new(),
         }
     }
 
@@ -312,6 +314,10 @@ impl Board for FakeBoard {
 
     fn relay_traffic(&self) -> RelayTraffic {
         lock(&self.0.board).relayed
+    }
+
+    fn log_lines(&self) -> Vec<String> {
+        lock(&self.0.board).log.clone()
     }
 
     fn readings(&self) -> broadcast::Receiver<Stamped> {

@@ -41,6 +41,10 @@ const WISH_LIMIT: Duration = Duration::from_secs(60);
 const SHADOW_EVERY: Duration = Duration::from_secs(1);
 /// Most readings kept for comparing. The deadline comes first unless the interval is a second.
 const MOST_KEPT: usize = 512;
+/// How a line of the board's log begins that says why there is no connection to the broker.
+const NETWORK_TROUBLE: &str = "network: ";
+/// Failures whose cause may lie on the board's way to its broker.
+const OF_THE_NETWORK: [&str; 3] = ["prove.no-mqtt", "prove.no-shadow", "prove.no-delta"];
 const ADVICE_RELAY: &str = "Give the site profile a network, or let the board use this computer";
 const ADVICE_NETWORK: &str = "Check the board's network in the site profile and the policy, then resume the job";
 
@@ -90,7 +94,7 @@ impl Step for Prove {
         let proven = prove(run, &*board, &cleared, &mut relay).await;
         let stands_in = relay.stands_in();
         relay.withdraw().await;
-        let proof = proven?;
+        let proof = proven.map_err(|halt| with_the_boards_word(halt, &board.log_lines()))?;
         let by_way = match proof.way {
             BrokerWay::OwnNetwork => "",
             BrokerWay::ThisComputer => ", through this computer",
@@ -125,6 +129,18 @@ async fn prove(run: &Run, board: &dyn Board, cleared: &Cleared, relay: &mut Rela
         way: relay.way(),
         at: OffsetDateTime::now_utc(),
     })
+}
+
+/// The board itself knows best why it does not reach its broker.
+fn with_the_boards_word(halt: Halt, log_lines: &[String]) -> Halt {
+    let trouble = log_lines.iter().rev().find_map(|line| line.strip_prefix(NETWORK_TROUBLE));
+    match (halt, trouble) {
+        (Halt::Failed(mut problem), Some(words)) if OF_THE_NETWORK.contains(&&*problem.code) => {
+            problem.sentence = format!("{}. The board says: {}", problem.sentence, words.trim_end_matches('.'));
+            Halt::Failed(problem)
+        }
+        (halt, _) => halt,
+    }
 }
 
 /// Generous: six intervals more than are needed, and the time to connect.

@@ -50,6 +50,22 @@ async fn a_site_without_a_network_is_offered_this_computer_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_board_says_of_its_network_is_told() {
+    let world = World::new();
+    {
+        let mut board = lock(&world.board);
+        board.has_network = false;
+        let lines = ["network: the line broke", "Wi-Fi: up", "network: The certificate is revoked. Give it a new one."];
+        board.log = lines.map(str::to_owned).to_vec();
+    }
+    let (finished, _) = begin(&world, Order { relay: RelayChoice::Never, ..order() }).await;
+    let problem = finished.unwrap().problem.unwrap();
+    assert_eq!(problem.code, "prove.no-mqtt");
+    let told = "as over USB. The board says: The certificate is revoked. Give it a new one";
+    assert!(problem.sentence.ends_with(told), "{problem:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_network_that_is_not_there_is_waited_for_and_then_replaced_with_a_warning() {
     let (world, finished, events) = without_coverage("depot", RelayChoice::Auto).await;
     assert_passed(&finished, "no coverage");
