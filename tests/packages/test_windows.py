@@ -130,8 +130,9 @@ def test_it_tells_its_version_ports_and_findings(wine, installed, crossed):
     ports = wine.start(installed, "ports", "--json")
     assert "COM" in ports or ports.strip() == "", ports
     said = wine.start(installed, "doctor", "--json", check=False)
-    findings = {event["what"] for event in map(json.loads, (line for line in said.splitlines() if line.startswith("{")))}
-    assert {"ports", "disk", "record"} <= findings, said
+    findings = {event["what"]: event for event in map(json.loads, (line for line in said.splitlines() if line.startswith("{")))}
+    assert {"ports", "disk", "record"} <= set(findings), said
+    assert re.fullmatch(r"\d+ MiB free", findings["disk"]["found"]), findings["disk"]
 
 
 def test_an_exit_code_reaches_the_console(wine, installed):
