@@ -149,25 +149,14 @@ fn disk(data: &Path) -> Finding {
     let Some(existing) = data.ancestors().find(|path| path.exists()) else {
         return Finding::warning("disk", format!("{} cannot be looked at", data.display()), "Check the folder");
     };
-    match free_bytes(existing) {
-        Some(free) if free < MIN_FREE_BYTES => {
+    match fs4::available_space(existing) {
+        Ok(free) if free < MIN_FREE_BYTES => {
             let what = format!("Only {} MiB are free for the record", free / 1024 / 1024);
             Finding::bad("disk", Problem::new("ledger.disk-full", what, "Free some space"))
         }
-        Some(free) => Finding::good("disk", format!("{} MiB free", free / 1024 / 1024)),
-        None => Finding::good("disk", "Not measured on this system"),
+        Ok(free) => Finding::good("disk", format!("{} MiB free", free / 1024 / 1024)),
+        Err(error) => Finding::warning("disk", format!("Free space cannot be measured: {error}"), "Look at the disk"),
     }
-}
-
-#[cfg(unix)]
-fn free_bytes(path: &Path) -> Option<u64> {
-    let stat = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(stat.blocks_available().saturating_mul(stat.fragment_size()))
-}
-
-#[cfg(not(unix))]
-fn free_bytes(_path: &Path) -> Option<u64> {
-    None
 }
 
 #[cfg(test)]

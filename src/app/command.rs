@@ -125,6 +125,8 @@ pub enum Command {
     Doctor,
     /// Ask the cloud who is signed in.
     ReadLogin,
+    /// Ask whether there is a newer version of the program: one request, never by itself.
+    LookForNewer,
     /// Write a file: an export, a sheet, a bundle.
     SaveFile {
         /// Where.
@@ -180,6 +182,7 @@ impl Command {
             Command::SaveSite { .. } => "Saving the site profile",
             Command::Doctor => "Checking this computer",
             Command::ReadLogin => "Reading the login",
+            Command::LookForNewer => "Looking for a newer version",
             Command::SaveFile { .. } => "Saving the file",
             Command::SaveBundle { .. } => "Saving the support bundle",
             Command::SaveSheet { .. } => "Saving the hand-over sheet",

@@ -68,6 +68,7 @@ async fn work(office: &Office, command: Command) -> Result<(), Problem> {
             let login = async { Ok(office.cloud().await?.cloud.login().await?) };
             outbox.tell(Update::Login(login.await)).await;
         }
+        Command::LookForNewer => outbox.tell(Update::Newest(office.world.newest_release(None).await)).await,
         Command::SaveFile { file, bytes } => save(office, file, &bytes).await?,
         Command::SaveBundle { file } => {
             let text = bundle::of(office).await;

@@ -23,7 +23,7 @@ use crate::{
         events::{Event, JobOutcome},
         sweep::{self, Leftover},
     },
-    domain::{Problem, ThingName, finding::Finding, shadow::Shadow, thing::Login},
+    domain::{Problem, ThingName, finding::Finding, release::Release, shadow::Shadow, thing::Login},
     ports::{
         board::{Access, PortInfo},
         ledger::{JobRecord, JobState},
@@ -56,6 +56,8 @@ pub struct AppState {
     pub findings: Option<Vec<Finding>>,
     /// Who is signed in; `None` until it was asked.
     pub login: Option<Result<Login, Problem>>,
+    /// The newest version of the program; `None` until somebody asked for it.
+    pub newest: Option<Result<Release, Problem>>,
     /// The window's settings; `None` until they were read.
     pub settings: Option<Settings>,
     /// Why the last sound could not be played.
@@ -155,6 +157,7 @@ impl AppState {
             Update::Site(site) => self.site = Some(*site),
             Update::Findings(findings) => self.findings = Some(findings),
             Update::Login(login) => self.login = Some(login),
+            Update::Newest(newest) => self.newest = Some(newest),
             Update::FileSaved { file } => self.notice(Weight::Done, None, format!("Saved {}", file.display()), None),
             Update::Played { problem } => self.played(problem),
             Update::Settings(settings) => self.settings = Some(settings),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     commission::{events::Event, sweep::Leftover},
-    domain::{Problem, ThingName, finding::Finding, shadow::Shadow, site::Site, thing::Login},
+    domain::{Problem, ThingName, finding::Finding, release::Release, shadow::Shadow, site::Site, thing::Login},
     ports::{
         board::PortInfo,
         ledger::{JobRecord, StepRecord},
@@ -136,6 +136,8 @@ pub enum Update {
     Findings(Vec<Finding>),
     /// Who is signed in to the cloud.
     Login(Result<Login, Problem>),
+    /// The newest version of the program, or why it is not known.
+    Newest(Result<Release, Problem>),
     /// A file was written.
     FileSaved {
         /// Where.

@@ -158,6 +158,8 @@ pub struct View {
     pub checking: bool,
     /// Leftovers are being looked for.
     pub finding: bool,
+    /// A newer version of the program is being asked for.
+    pub asking_newest: bool,
     /// What is asked.
     pub asking: Option<Asking>,
     /// Whether to leave the technician profile is asked.
@@ -227,6 +229,7 @@ impl View {
         match &command {
             Command::FindLeftovers => (self.jobs.leftovers_hidden, self.finding) = (false, true),
             Command::Doctor => self.checking = true,
+            Command::LookForNewer => self.asking_newest = true,
             _ => {}
         }
         self.orders.push(command);
@@ -237,9 +240,11 @@ impl View {
         match update {
             Update::Findings(_) => self.checking = false,
             Update::Leftovers(_) => self.finding = false,
+            Update::Newest(_) => self.asking_newest = false,
             Update::Failed { doing, .. } => {
                 self.checking &= *doing != Command::Doctor.doing();
                 self.finding &= *doing != Command::FindLeftovers.doing();
+                self.asking_newest &= *doing != Command::LookForNewer.doing();
             }
             _ => {}
         }

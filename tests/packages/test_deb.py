@@ -14,37 +14,96 @@ import pytest
 from conftest import COMMAND_SECS, JOB_SECS, MAX_INSTALLED_BYTES, MAX_PACKAGE_BYTES, TARGET, report, run, sealed_job
 
 BASE = TARGET / "ci-tools" / "debian-root"
+DEBOOTSTRAP_SECS = 900
 # What dpkg writes down about itself; everything else must be as it was.
 BOOKKEEPING = ("var/lib/dpkg/", "var/log/", "var/cache/ldconfig/", "var/cache/debconf/")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A Debian of its own, made once a machine and copied for each run."""
-    if not (BASE / "made").exists():
-        shutil.rmtree(BASE, ignore_errors=True)
-        BASE.mkdir(parents=True)
-        codename = next(line for line in open("/etc/os-release") if line.startswith("VERSION_CODENAME")).strip().split("=")[1]
-        run("debootstrap", "--variant=minbase", "--include=ca-certificates", codename, BASE / "root", seconds=900)
-        # The installer of Debian writes this file, debootstrap does not.
-        (BASE / "root/etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-        (BASE / "made").touch()
-    copy = tmp_path_factory.mktemp("debian") / "root"
-    run("cp", "-a", BASE / "root", copy)
-    return copy
+class Debian:
+    """A Debian of its own: dpkg and the program run in it, in a name space with fresh /proc, /dev and pseudo-terminals."""
 
-
-def inside(root, *command, **options):
-    """Runs a command in the root, in a name space of its own with /proc, /sys, /dev and a fresh set of pseudo-terminals."""
-    script = (
+    SCRIPT = (
         'root=$1; shift; mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount -t tmpfs tmpfs "$root/dev" && '
         'for device in null zero urandom random tty; do touch "$root/dev/$device" && mount --bind "/dev/$device" "$root/dev/$device"; done && '
         'mkdir "$root/dev/pts" "$root/dev/shm" && mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" && '
         'ln -s pts/ptmx "$root/dev/ptmx" && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LC_ALL=C.UTF-8 '
         'AWS_EC2_METADATA_DISABLED=true chroot "$root" "$@"'
     )
-    wrapped = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", root, *command]
-    return run(*wrapped, **options)
+
+    def __init__(self, folder):
+        self.made_once()
+        self.root = folder / "root"
+        self.shared = pathlib.Path("/usr/share/coldbench")
+        run("cp", "-a", BASE / "root", self.root, seconds=DEBOOTSTRAP_SECS)
+        self.start("true")
+
+    @staticmethod
+    def made_once():
+        if (BASE / "made").exists():
+            return
+        codename = next(line for line in open("/etc/os-release") if line.startswith("VERSION_CODENAME")).strip().split("=")[1]
+        for attempt in range(3):
+            shutil.rmtree(BASE, ignore_errors=True)
+            BASE.mkdir(parents=True)
+            command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", codename, BASE / "root"]
+            try:
+                run(*command, seconds=DEBOOTSTRAP_SECS)
+                break
+            except AssertionError:
+                # A download broke off.
+                if attempt == 2:
+                    raise
+        # The installer of Debian writes this file, debootstrap does not.
+        (BASE / "root/etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
+        (BASE / "made").touch()
+
+    def start(self, *command, **options):
+        return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", self.SCRIPT, "sh", self.root, *command, **options)
+
+    def dpkg(self, *arguments, **options):
+        return self.start("dpkg", *arguments, **options)
+
+    def command(self):
+        return ["chroot", self.root, "coldbench"]
+
+
+class Folder:
+    """An empty folder with dpkg's book-keeping and nothing else: the program there runs on the libraries of this machine."""
+
+    def __init__(self, folder):
+        self.root = folder / "root"
+        self.home = folder / "home"
+        self.shared = self.root / "usr/share/coldbench"
+        for place in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/log", "tmp"):
+            (self.root / place).mkdir(parents=True)
+        (self.root / "var/lib/dpkg/status").touch()
+        self.home.mkdir()
+
+    def start(self, *command, **options):
+        kept = {"LC_ALL": "C.UTF-8", "HOME": str(self.home), "AWS_EC2_METADATA_DISABLED": "true"}
+        return run(*command, env={**kept, "PATH": f"{self.root}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, **options)
+
+    def dpkg(self, *arguments, **options):
+        """Depends on packages that this folder does not have; the scripts of the package run outside, and are told so."""
+        package = [self.root / argument.lstrip("/") if argument.startswith("/") else argument for argument in arguments]
+        return self.start("dpkg", f"--root={self.root}", "--force-depends,script-chrootless", *package, **options)
+
+    def command(self):
+        return [self.root / "usr/bin/coldbench"]
+
+
+@pytest.fixture(scope="module", params=[Debian, Folder], ids=["debian", "folder"])
+def place(request, tmp_path_factory):
+    """Where the package is installed. Not everywhere can a Debian be fetched and mounted; the folder is always there."""
+    folder = tmp_path_factory.mktemp("place")
+    try:
+        return request.param(folder)
+    except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
+        if request.param is Folder:
+            raise
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\n    NOT TESTED in a Debian of its own, which could not be made here:\n    {error}")
+        pytest.skip("no Debian of its own can be made here")
 
 
 def listing(root):
@@ -102,54 +161,52 @@ def test_everything_is_in_its_place(deb):
     assert "libc6" in run("dpkg-deb", "--field", deb, "Depends")
 
 
-def test_installed_used_and_removed_without_a_trace(deb, root, capsys):
-    before = listing(root)
-    shutil.copy(deb, root / "tmp/coldbench.deb")
-    inside(root, "dpkg", "--install", "/tmp/coldbench.deb")
-    (root / "tmp/coldbench.deb").unlink()
-    assert inside(root, "coldbench", "--version").startswith("coldbench ")
+def test_installed_used_and_removed_without_a_trace(deb, place, capsys):
+    before = listing(place.root)
+    shutil.copy(deb, place.root / "tmp/coldbench.deb")
+    place.dpkg("--install", "/tmp/coldbench.deb")
+    (place.root / "tmp/coldbench.deb").unlink()
+    assert place.start("coldbench", "--version").startswith("coldbench ")
 
-    # From the installed files: the image that lies in /usr/share, not the one inside the program, is flashed too.
-    sealed_job(inside(root, "coldbench", "demo", "--terminal", "--json", seconds=JOB_SECS))
-    serve_answers(root)
-    udev = inside(root, "coldbench", "udev-rule")
-    assert udev == (root / "usr/lib/udev/rules.d/70-coldbench.rules").read_text()
-    report(capsys, f"start of the installed program: {start_ms(root):.0f} ms (median of 5, to its version)")
+    sealed_job(place.start("coldbench", "demo", "--terminal", "--json", seconds=JOB_SECS))
+    serve_answers(place)
+    udev = place.start("coldbench", "udev-rule")
+    assert udev == (place.root / "usr/lib/udev/rules.d/70-coldbench.rules").read_text()
+    report(capsys, f"start of the installed program: {start_ms(place):.0f} ms (median of 5, to its version)")
 
-    said = inside(root, "dpkg", "--remove", "coldbench")
+    said = place.dpkg("--remove", "coldbench")
     assert ".local/share/coldbench" in said, said
-    inside(root, "dpkg", "--purge", "coldbench", check=False)
-    after = listing(root)
-    changed = {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
+    place.dpkg("--purge", "coldbench", check=False)
+    after = listing(place.root)
+    changed = {file for file in before.keys() | after.keys() if before.get(file) != after.get(file)}
     assert not changed, sorted(changed)[:20]
 
 
-def serve_answers(root):
-    """`demo --serve` answers: its port can be listed and its cloud be asked, by the installed program itself."""
+def serve_answers(place):
+    """`demo --serve` answers: the image that was installed is flashed through its port, and its cloud is asked."""
     script = """
         set -e
         dir=$(mktemp -d); mkfifo "$dir/facts"
         coldbench demo --serve --json --dir "$dir/sandbox" > "$dir/facts" & served=$!
+        trap 'kill -INT $served; wait $served || true; rm -rf "$dir"' EXIT
         read -r facts < "$dir/facts"
         site=$(printf '%s' "$facts" | sed 's/.*"site_file":"\\([^"]*\\)".*/\\1/')
         export AWS_ACCESS_KEY_ID=$(printf '%s' "$facts" | sed 's/.*"access_key_id":"\\([^"]*\\)".*/\\1/')
         export AWS_SECRET_ACCESS_KEY=$(printf '%s' "$facts" | sed 's/.*"secret_access_key":"\\([^"]*\\)".*/\\1/')
         port=$(printf '%s' "$facts" | sed 's/.*"ports":\\["\\([^"]*\\)".*/\\1/')
-        coldbench flash --port "$port" --reset none --image /usr/share/coldbench/firmware --ledger "$dir/ledger" --json
+        coldbench flash --port "$port" --reset none --image "$1" --ledger "$dir/ledger" --json
         coldbench doctor --site "$site" --ledger "$dir/ledger" --json || true
-        kill -INT $served; wait $served || true
-        rm -rf "$dir"
     """
-    said = inside(root, "bash", "-c", script, seconds=JOB_SECS)
+    said = place.start("bash", "-c", script, "bash", place.shared / "firmware", seconds=JOB_SECS)
     findings = {event["what"]: event for event in map(json.loads, said.splitlines()) if "what" in event and "state" in event}
     assert findings["login"]["state"] == "good", findings
     assert findings["broker"]["state"] == "good", findings
 
 
-def start_ms(root):
+def start_ms(place):
     times = []
     for _ in range(5):
         begun = time.monotonic()
-        subprocess.run(["chroot", root, "coldbench", "--version"], stdout=subprocess.DEVNULL, timeout=COMMAND_SECS, check=True)
+        subprocess.run([*place.command(), "--version"], stdout=subprocess.DEVNULL, timeout=COMMAND_SECS, check=True)
         times.append(time.monotonic() - begun)
     return statistics.median(times) * 1000

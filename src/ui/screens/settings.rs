@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eframe::egui::Ui;
+use eframe::egui::{OpenUrl, Ui};
 
 use super::settings_of;
 use crate::{
@@ -31,7 +31,7 @@ pub(super) fn show(ui: &mut Ui, state: &AppState, view: &mut View) {
     }
     profile(ui, &mut settings, view);
     files(ui, state);
-    about(ui);
+    about(ui, state, view);
     if settings != before {
         view.order(Command::SaveSettings { settings });
     }
@@ -108,15 +108,38 @@ fn files(ui: &mut Ui, state: &AppState) {
 /// What every library asks to be shown; made by `packaging/licences`.
 const LICENCES: &str = include_str!("../../../assets/licences/third-party.txt");
 
-fn about(ui: &mut Ui) {
+fn about(ui: &mut Ui, state: &AppState, view: &mut View) {
     card(ui, |ui| {
         ui.set_min_width(ui.available_width());
         say(ui, Type::H3, "About");
         key_value(ui, "Version", THIS_VERSION);
         key_value(ui, "Licence", "MIT or Apache-2.0");
-        note(ui, "Nothing is sent to its makers. `coldbench updates` asks for a newer version, and only then");
+        newest(ui, state, view);
+        note(ui, "Nothing is sent to its makers. The look is one request that tells this version, made when you press");
         text_drawer(ui, "Licences of the libraries in it", LICENCES);
     });
+}
+
+/// Whether there is a newer version, when somebody asks.
+fn newest(ui: &mut Ui, state: &AppState, view: &mut View) {
+    match &state.newest {
+        _ if view.asking_newest => drop(note(ui, "Looking for a newer version…")),
+        None => {}
+        Some(Ok(release)) if release.is_newer => {
+            note(ui, format!("Version {} is out, this is {}", release.version, release.this_version));
+            // The address came over the network, so nothing but a page is opened.
+            let is_page = release.url.starts_with("https://");
+            if is_page && ui.add(Button::secondary("Open its page").icon(Icon::ExternalLink)).clicked() {
+                ui.ctx().open_url(OpenUrl::new_tab(&release.url));
+            }
+        }
+        Some(Ok(release)) => drop(note(ui, format!("Version {} is the newest", release.this_version))),
+        Some(Err(problem)) => drop(note(ui, format!("{}. {}", problem.sentence, problem.advice))),
+    }
+    let look = Button::secondary("Look for a newer version").icon(Icon::RefreshCw);
+    if ui.add_enabled(!view.asking_newest, look).clicked() {
+        view.order(Command::LookForNewer);
+    }
 }
 
 fn place(ui: &mut Ui, name: &str, file: Option<&Path>, none: &str) {

@@ -12,7 +12,7 @@ use crate::{
         station::What,
         update::{SiteView, Update},
     },
-    domain::{JobId, Problem, ThingName, shadow::Shadow, site::Site},
+    domain::{JobId, Problem, ThingName, release::Release, shadow::Shadow, site::Site},
     ports::{
         board::{Access, PortInfo},
         ledger::{JobKind, JobRecord, JobState},
@@ -52,6 +52,14 @@ fn screen(place: Place, updates: Vec<Update>) -> Harness<'static, Screen> {
 
 fn ordered(harness: &Harness<'static, Screen>) -> Vec<Command> {
     harness.state().view.orders.clone()
+}
+
+/// Tells the screen something after it was opened.
+fn tell(harness: &mut Harness<'static, Screen>, update: Update) {
+    let screen = harness.state_mut();
+    screen.view.hear(&update);
+    screen.state.apply(update);
+    harness.run_steps(3);
 }
 
 fn press(harness: &mut Harness<'static, Screen>, name: &str) {
@@ -195,6 +203,38 @@ fn the_technician_profile_is_left_on_purpose_only() {
     press(&mut harness, "Leave it");
     let settings = Settings { technician: false, ..settings };
     assert_eq!(ordered(&harness), [Command::SaveSettings { settings }]);
+}
+
+#[test]
+fn a_newer_version_is_asked_for_when_somebody_presses_and_not_before() {
+    const LOOK: &str = "Look for a newer version";
+    let mut harness = screen(Place::Settings, Vec::new());
+    assert_eq!(ordered(&harness), []);
+    press(&mut harness, LOOK);
+    assert_eq!(ordered(&harness), [Command::LookForNewer]);
+    harness.get_by_label("Looking for a newer version…");
+    press(&mut harness, LOOK);
+    assert_eq!(ordered(&harness).len(), 1, "one request at a time");
+
+    tell(&mut harness, Update::Newest(Ok(Release::from_tag("v999.0.0", "https://example.org/v999").unwrap())));
+    harness.get_by_label_contains("Version 999.0.0 is out");
+    harness.get_by_role_and_label(Role::Button, "Open its page").click();
+    let opened = (0..4).find_map(|_| {
+        harness.step();
+        harness.output().platform_output.commands.iter().find_map(|command| match command {
+            OutputCommand::OpenUrl(page) => Some(page.url.clone()),
+            _ => None,
+        })
+    });
+    assert_eq!(opened.as_deref(), Some("https://example.org/v999"));
+
+    tell(&mut harness, Update::Newest(Ok(Release::from_tag("v999.0.0", "file:///bin/sh").unwrap())));
+    assert!(harness.query_by_label("Open its page").is_none());
+    let problem = Problem::new("updates.unreachable", "Nobody answers", "Check the network");
+    tell(&mut harness, Update::Newest(Err(problem)));
+    harness.get_by_label("Nobody answers. Check the network");
+    press(&mut harness, LOOK);
+    assert_eq!(ordered(&harness).len(), 2, "it can be tried again");
 }
 
 #[test]
