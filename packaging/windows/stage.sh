@@ -41,11 +41,11 @@ windows_programs() (
 
 # Every DLL that an executable asks for at its start must be on every Windows 10.
 windows_check_imports() {
-    local unknown
-    unknown=$("${mingw}objdump" -p "$1" | awk '/DLL Name:/ { print tolower($3) }' | grep -v '^api-ms-win-' | sort -u |
-        grep -vxFf packaging/windows/system-dlls.txt || true)
+    local asked unknown
+    asked=$("${mingw}objdump" -p "$1" | awk '/DLL Name:/ { print tolower($3) }' | sort -u)
+    grep -qx kernel32.dll <<<"$asked" || fail "$(basename "$1") tells no imports"
+    unknown=$(grep -v '^api-ms-win-' <<<"$asked" | grep -vxFf packaging/windows/system-dlls.txt || true)
     [ -z "$unknown" ] || fail "$(basename "$1") needs DLLs that not every Windows 10 has: ${unknown//$'\n'/ }"
-    "${mingw}objdump" -p "$1" | grep -q 'DLL Name: KERNEL32' || fail "$(basename "$1") tells no imports"
 }
 
 windows() {
