@@ -10,8 +10,8 @@ linux_stage() {
     local triple built stage share
     triple=$(linux_target)
     say "program for $triple"
-    CARGO_ENCODED_RUSTFLAGS=$(rust_flags rustc) cargo build --locked --profile dist --target "$triple" --bin coldbench
-    built=$target/$triple/dist
+    CARGO_ENCODED_RUSTFLAGS=$(rust_flags rustc) cargo build --locked --profile "$profile" --target "$triple" --bin coldbench
+    built=$target/$triple/$profile
     stage=$built/stage
     share=$stage/usr/share
     rm -rf "$stage"
@@ -69,7 +69,7 @@ linux_symbols() {
     local triple
     triple=$(linux_target)
     mkdir -p "$out"
-    gzip -9nc "$target/$triple/dist/symbols/coldbench.debug" >"$out/coldbench-$version-$triple.debug.gz"
+    gzip -9nc "$target/$triple/$profile/symbols/coldbench.debug" >"$out/coldbench-$version-$triple.debug.gz"
 }
 
 deb() {
@@ -79,7 +79,7 @@ deb() {
     linux_stage
     say "deb"
     mkdir -p "$out"
-    cargo deb --no-build --no-strip --locked --profile dist --target "$(linux_target)" --output "$out/"
+    cargo deb --no-build --no-strip --locked --profile "$profile" --target "$(linux_target)" --output "$out/"
     linux_symbols
 }
 
@@ -88,7 +88,7 @@ rpm() {
     linux_stage
     say "rpm"
     mkdir -p "$out"
-    cargo generate-rpm --profile dist --target "$(linux_target)" --target-dir "$target" --source-date "$SOURCE_DATE_EPOCH" --output "$out/"
+    cargo generate-rpm --profile "$profile" --target "$(linux_target)" --target-dir "$target" --source-date "$SOURCE_DATE_EPOCH" --output "$out/"
     linux_symbols
 }
 
@@ -96,7 +96,7 @@ archive() {
     linux_stage
     local name folder
     name=coldbench-$version-$(linux_target)
-    folder=$target/$(linux_target)/dist/archive
+    folder=$target/$(linux_target)/$profile/archive
     say "archive"
     rm -rf "$folder"
     mkdir -p "$folder/$name" "$out"

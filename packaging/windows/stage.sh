@@ -26,9 +26,8 @@ windows_resource() {
     "${mingw}windres" "$folder/$name.rc" -O coff -o "$folder/$name.res.o"
 }
 
-# WINDOWS_PROFILE: another profile than `dist`, to try a change quickly.
 windows_programs() (
-    local profile=${WINDOWS_PROFILE:-dist} built=$1 name
+    local built=$1 name
     windows_tool_chain
     CARGO_ENCODED_RUSTFLAGS=$(rust_flags "$RUSTC")
     export CARGO_ENCODED_RUSTFLAGS
@@ -52,7 +51,7 @@ windows() {
     need "${mingw}gcc" gcc-mingw-w64-x86-64
     need makensis nsis
     need rsvg-convert librsvg2-bin
-    local profile=${WINDOWS_PROFILE:-dist} built files name
+    local built files name
     built=$target/$windows_target/$profile
     files=$built/files
     windows_numbers=${version%%[-+]*}

@@ -55,6 +55,17 @@ def sealed_job(lines):
     assert events[-1].get("outcome") == "passed", events[-1]
 
 
+def is_small(capsys, package, installed_bytes):
+    """Prints the sizes, and judges them where the package is made as it is published."""
+    report(capsys, f"{package.name}: {package.stat().st_size / 1e6:.1f} MB, installed {installed_bytes / 1e6:.1f} MB")
+    profile = os.environ.get("PACKAGE_PROFILE", "dist")
+    if profile != "dist":
+        report(capsys, f"made with the profile {profile}: not the size of what is published")
+        return
+    assert package.stat().st_size <= MAX_PACKAGE_BYTES
+    assert installed_bytes <= MAX_INSTALLED_BYTES
+
+
 def report(capsys, text):
     """Prints a figure past pytest's capture."""
     with capsys.disabled():

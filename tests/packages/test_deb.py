@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import COMMAND_SECS, JOB_SECS, MAX_INSTALLED_BYTES, MAX_PACKAGE_BYTES, TARGET, report, run, sealed_job
+from conftest import COMMAND_SECS, JOB_SECS, TARGET, is_small, report, run, sealed_job
 
 BASE = TARGET / "ci-tools" / "debian-root"
 DEBOOTSTRAP_SECS = 900
@@ -133,9 +133,7 @@ def test_lintian_finds_no_error(deb):
 
 def test_it_is_small(deb, capsys):
     installed = int(run("dpkg-deb", "--field", deb, "Installed-Size")) * 1024
-    report(capsys, f"{deb.name}: {deb.stat().st_size / 1e6:.1f} MB, installed {installed / 1e6:.1f} MB")
-    assert deb.stat().st_size <= MAX_PACKAGE_BYTES
-    assert installed <= MAX_INSTALLED_BYTES
+    is_small(capsys, deb, installed)
 
 
 def test_everything_is_in_its_place(deb):

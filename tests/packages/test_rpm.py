@@ -3,7 +3,7 @@
 import hashlib
 import tarfile
 
-from conftest import MAX_INSTALLED_BYTES, MAX_PACKAGE_BYTES, report, run, the_one
+from conftest import is_small, run, the_one
 
 WANTED = {
     "/usr/bin/coldbench",
@@ -40,9 +40,7 @@ def test_it_says_what_it_is_and_needs(rpm, capsys):
     needed = query(rpm, "--requires")
     assert "libc.so.6" in needed, needed
     installed = int(query(rpm, "--queryformat", "%{SIZE}"))
-    report(capsys, f"{rpm.name}: {rpm.stat().st_size / 1e6:.1f} MB, installed {installed / 1e6:.1f} MB")
-    assert rpm.stat().st_size <= MAX_PACKAGE_BYTES
-    assert installed <= MAX_INSTALLED_BYTES
+    is_small(capsys, rpm, installed)
 
 
 def test_the_archive_holds_the_same_program(deb, tmp_path):

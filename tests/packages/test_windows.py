@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import JOB_SECS, MAX_INSTALLED_BYTES, MAX_PACKAGE_BYTES, ROOT, report, run, sealed_job
+from conftest import JOB_SECS, ROOT, is_small, run, sealed_job
 
 MINGW = "x86_64-w64-mingw32-"
 # Wine starts its own services first, which takes long on a busy machine.
@@ -95,12 +95,7 @@ def test_it_is_small_and_holds_everything(setup_exe, installed, capsys):
     }
     assert wanted <= files, wanted - files
     size = sum(file.stat().st_size for file in installed.parent.rglob("*") if file.is_file() and file.name != "bcryptprimitives.dll")
-    report(capsys, f"{setup_exe.name}: {setup_exe.stat().st_size / 1e6:.1f} MB, installed {size / 1e6:.1f} MB")
-    if (profile := os.environ.get("WINDOWS_PROFILE", "dist")) != "dist":
-        report(capsys, f"made with the profile {profile}: not the size of what is published")
-        return
-    assert setup_exe.stat().st_size <= MAX_PACKAGE_BYTES
-    assert size <= MAX_INSTALLED_BYTES
+    is_small(capsys, setup_exe, size)
 
 
 def test_it_asks_only_for_dlls_of_every_windows_10(installed):
