@@ -17,6 +17,7 @@ pub(super) const PIECE: usize = 1024;
 /// Start bit, eight data bits, stop bit.
 const BITS_PER_BYTE: u32 = 10;
 /// How often a line without a client is looked at: a closed pseudo-terminal cannot be waited for.
+#[cfg(unix)]
 pub(super) const CLIENT_POLL: Duration = Duration::from_millis(25);
 /// Pauses shorter than this are made up for later; the scheduler cannot keep them.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -106,8 +107,11 @@ impl Line {
         if let Some(pace) = &mut self.pace {
             pace.baud = baud;
         }
-        if let End::Com(com) = &mut self.end {
-            com.set_baud(baud);
+        match &mut self.end {
+            // The rate of a pseudo-terminal is not looked at.
+            #[cfg(unix)]
+            End::Pty(_) => {}
+            End::Com(com) => com.set_baud(baud),
         }
     }
 
