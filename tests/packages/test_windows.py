@@ -161,6 +161,19 @@ def test_removed_it_leaves_nothing(wine, installed):
     assert "coldbenchw" not in said, said
 
 
+def test_it_is_installed_for_everybody_and_removed_too(wine, setup_exe):
+    """With an administrator's rights, which the one user of that Windows has."""
+    uninstall = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Uninstall\Coldbench"
+    wine.start(setup_exe, "/S", "/AllUsers")
+    [program] = wine.folder.glob("drive_c/Program Files/**/coldbench.exe")
+    assert "AllUsers" in wine.start("reg", "query", uninstall, "/v", "UninstallString")
+    folder = program.parent
+    wine.start(folder / "uninstall.exe", "/S", "/AllUsers", f"_?={folder_for_windows(folder)}")
+    left = [file for file in folder.rglob("*") if file.name != "uninstall.exe"] if folder.exists() else []
+    assert not left, left
+    assert "UninstallString" not in wine.start("reg", "query", uninstall, check=False)
+
+
 def folder_for_windows(folder):
     """The uninstaller copies itself away and returns at once, unless it is told its folder this way."""
     parts = folder.parts
