@@ -131,12 +131,12 @@ impl Board for OpenLine {
         self.0.relay_traffic()
     }
 
-    fn log_lines(&self) -> Vec<String> {
-        self.0.log_lines()
-    }
-
     fn readings(&self) -> broadcast::Receiver<Stamped> {
         self.0.readings()
+    }
+
+    fn log(&self) -> broadcast::Receiver<String> {
+        self.0.log()
     }
 }
 

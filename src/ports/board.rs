@@ -49,11 +49,11 @@ pub trait Board: Send + Sync {
     /// What went through this computer since the line was opened.
     fn relay_traffic(&self) -> RelayTraffic;
 
-    /// The last lines that the firmware wrote into its log since the line was opened, oldest first; not very many.
-    fn log_lines(&self) -> Vec<String>;
-
     /// The readings that arrive over USB from now on. A slow receiver loses the oldest and is told how many.
     fn readings(&self) -> broadcast::Receiver<Stamped>;
+
+    /// The lines that the firmware writes into its log from now on; the same holds for a slow receiver.
+    fn log(&self) -> broadcast::Receiver<String>;
 }
 
 /// Opens boards by the name of their port.

@@ -258,7 +258,8 @@ impl Link {
         self.frames += 1;
         match frame.channel {
             Channel::Log => {
-                self.voices.said.push(readable(&frame.payload).trim_end().to_owned());
+                // Nobody listens: the line is for nobody but the log below.
+                let _ = self.voices.log.send(readable(&frame.payload).trim_end().to_owned());
                 self.keep_log(&frame.payload);
             }
             Channel::Reading => {

@@ -41,7 +41,7 @@ use tokio::{
 use self::{
     link::LINK_BAUD,
     relay::Counters,
-    worker::{Job, LogLines, Reply, Voices, Worker},
+    worker::{Job, Reply, Voices, Worker},
 };
 use super::ports_list;
 use crate::{
@@ -59,6 +59,8 @@ use crate::{
 const JOBS: usize = 4;
 /// Readings kept for a slow receiver; at one in 5 s more than five minutes.
 const READINGS: usize = 64;
+/// Lines of the firmware's log kept for a slow receiver; the newest are what is asked for.
+const LOG_LINES: usize = 32;
 /// Steps of progress that wait for the receiver.
 const PROGRESS: usize = 32;
 /// A loader that brings flashing no further for this long has stopped, though it may still say something now and then.
@@ -92,13 +94,14 @@ impl Boards for SerialBoards {
         let (jobs, waiting) = mpsc::channel(JOBS);
         let (readings, _) = broadcast::channel(READINGS);
         let (reply, opened) = oneshot::channel();
-        let (relayed, said) = (Arc::<Counters>::default(), Arc::<LogLines>::default());
+        let (log, _) = broadcast::channel(LOG_LINES);
+        let relayed = Arc::<Counters>::default();
         let board = SerialBoard {
             port: port.to_owned(),
             jobs,
             readings: readings.downgrade(),
+            log: log.downgrade(),
             relayed: relayed.clone(),
-            said: said.clone(),
         };
         let name = port.to_owned();
         thread::Builder::new()
@@ -107,7 +110,7 @@ impl Boards for SerialBoards {
                 Ok((line, usb)) => {
                     // Whoever opened may be gone: then there is no job and the thread ends.
                     let _ = reply.send(Ok(()));
-                    Worker::new(line, usb, options, Voices { readings, relayed, said }).run(waiting);
+                    Worker::new(line, usb, options, Voices { readings, log, relayed }).run(waiting);
                 }
                 Err(error) => drop(reply.send(Err(error))),
             })
@@ -123,8 +126,8 @@ struct SerialBoard {
     jobs: mpsc::Sender<Job>,
     /// The line itself holds the other end.
     readings: broadcast::WeakSender<Stamped>,
+    log: broadcast::WeakSender<String>,
     relayed: Arc<Counters>,
-    said: Arc<LogLines>,
 }
 
 impl SerialBoard {
@@ -204,14 +207,18 @@ impl Board for SerialBoard {
         self.relayed.traffic()
     }
 
-    fn log_lines(&self) -> Vec<String> {
-        self.said.all()
+    fn readings(&self) -> broadcast::Receiver<Stamped> {
+        listen(&self.readings)
     }
 
-    fn readings(&self) -> broadcast::Receiver<Stamped> {
-        // A line that is gone brings no readings: a receiver that has ended.
-        self.readings.upgrade().map_or_else(|| broadcast::channel(1).1, |readings| readings.subscribe())
+    fn log(&self) -> broadcast::Receiver<String> {
+        listen(&self.log)
     }
+}
+
+/// A line that is gone brings nothing more: a receiver that has ended.
+fn listen<T: Clone>(voice: &broadcast::WeakSender<T>) -> broadcast::Receiver<T> {
+    voice.upgrade().map_or_else(|| broadcast::channel(1).1, |voice| voice.subscribe())
 }
 
 struct StopOnDrop(Cancel);

@@ -1,8 +1,7 @@
 //! The thread that owns one line.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -69,31 +68,10 @@ pub(super) enum Job {
 pub(super) struct Voices {
     /// Readings of the board.
     pub(super) readings: broadcast::Sender<Stamped>,
+    /// Lines of the firmware's log.
+    pub(super) log: broadcast::Sender<String>,
     /// What went through the tunnel.
     pub(super) relayed: Arc<Counters>,
-    /// What the firmware logs.
-    pub(super) said: Arc<LogLines>,
-}
-
-/// The last lines of the firmware's log.
-#[derive(Debug, Default)]
-pub(super) struct LogLines(Mutex<VecDeque<String>>);
-
-impl LogLines {
-    /// How many are kept.
-    const MOST: usize = 32;
-
-    pub(super) fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == Self::MOST {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    pub(super) fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
 }
 
 /// Owns the line and does one job after another; listens in between.

@@ -45,6 +45,7 @@ pub struct BoardState {
     pub has_network: bool,
     pub relay: Option<RelayTarget>,
     pub relayed: RelayTraffic,
+    /// What it logs to whoever listens.
     pub log: Vec<String>,
 }
 
@@ -316,11 +317,13 @@ impl Board for FakeBoard {
         lock(&self.0.board).relayed
     }
 
-    fn log_lines(&self) -> Vec<String> {
-        lock(&self.0.board).log.clone()
-    }
-
     fn readings(&self) -> broadcast::Receiver<Stamped> {
         self.0.usb.subscribe()
+    }
+
+    fn log(&self) -> broadcast::Receiver<String> {
+        let (said, log) = broadcast::channel(8);
+        lock(&self.0.board).log.iter().for_each(|line| drop(said.send(line.clone())));
+        log
     }
 }

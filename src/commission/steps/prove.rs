@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
+    sync::broadcast::{
+        Receiver,
+        error::{RecvError, TryRecvError},
+    },
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -91,10 +94,11 @@ impl Step for Prove {
         let cleared = run.output::<Preflight>()?;
         let board = run.board().await?;
         let mut relay = Relay::new(run, &*board, &cleared.endpoint);
+        let log = board.log();
         let proven = prove(run, &*board, &cleared, &mut relay).await;
         let stands_in = relay.stands_in();
         relay.withdraw().await;
-        let proof = proven.map_err(|halt| with_the_boards_word(halt, &board.log_lines()))?;
+        let proof = proven.map_err(|halt| with_the_boards_word(halt, log))?;
         let by_way = match proof.way {
             BrokerWay::OwnNetwork => "",
             BrokerWay::ThisComputer => ", through this computer",
@@ -131,9 +135,16 @@ async fn prove(run: &Run, board: &dyn Board, cleared: &Cleared, relay: &mut Rela
     })
 }
 
-/// The board itself knows best why it does not reach its broker.
-fn with_the_boards_word(halt: Halt, log_lines: &[String]) -> Halt {
-    let trouble = log_lines.iter().rev().find_map(|line| line.strip_prefix(NETWORK_TROUBLE));
+/// The board itself knows best why it does not reach its broker: the last that it logged of it since it was listened to.
+fn with_the_boards_word(halt: Halt, mut log: Receiver<String>) -> Halt {
+    let mut trouble = None;
+    loop {
+        match log.try_recv() {
+            Ok(line) => trouble = line.strip_prefix(NETWORK_TROUBLE).map(str::to_owned).or(trouble),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        }
+    }
     match (halt, trouble) {
         (Halt::Failed(mut problem), Some(words)) if OF_THE_NETWORK.contains(&&*problem.code) => {
             problem.sentence = format!("{}. The board says: {}", problem.sentence, words.trim_end_matches('.'));
